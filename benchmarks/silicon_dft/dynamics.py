@@ -1,0 +1,143 @@
+"""Snapshots of Langevin dynamics with a first model, fitted on the training frames of stage 1.
+
+The snapshots are written to ``WORK/md/<origin>.xyz`` when a trajectory ends and read back on a rerun: rounding
+makes trajectories of another machine part after some picoseconds, the labelled snapshots stay what they are.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from ase import units
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import read, write
+from ase.md.langevin import Langevin
+from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
+from ase.neighborlist import neighbor_list
+
+import structures
+from label import label, rounded
+
+CLOSEST = 1.7  # Å; a snapshot with nearer atoms is where the first model has failed
+
+
+class Run(NamedTuple):
+    """One trajectory: temperatures in K, volume relative to A0, times in fs."""
+
+    name: str
+    split: str
+    n_atoms: int
+    temperature: float
+    seed: int
+    snapshots: int
+    volume: float = 1.0
+    final_temperature: float | None = None
+    wait: float = 800.0
+    every: float = 200.0
+    timestep: float = 1.5
+
+    @property
+    def origin(self):
+        """Name of the trajectory in the set."""
+        return f"{self.name}-{self.temperature:.0f}K-{self.n_atoms}-seed{self.seed}"
+
+
+def runs():
+    """All trajectories, hot ones early: they matter most if time runs out."""
+    solid = {300: 1.0, 600: 1.01, 900: 0.98, 1200: 1.02, 1600: 1.0}
+    for seed, split, count in ((1, "train", 4), (2, "test", 2)):
+        for temperature, volume in solid.items():
+            yield Run("md", split, 8, temperature, seed, count, volume)
+        yield Run("md", split, 8, 2500, seed, count + 1, 0.92)
+        yield Run("md", split, 16, 2500, seed, count, 0.93)
+        yield Run("quench", split, 16, 2500, seed, count // 2 + 1, 0.95, 500.0, wait=600.0, every=600.0)
+    yield Run("md", "train", 32, 2500, 1, 2, 0.92)
+    yield Run("md", "test", 32, 2500, 2, 1, 0.94)
+    for seed, split, count in ((1, "train", 3), (2, "validation", 2)):
+        for temperature in (300, 900, 1600):
+            yield Run("md", split, 16, temperature, seed + 2, count, solid[temperature])
+    yield Run("md", "validation", 8, 2500, 3, 3, 0.95)
+    yield Run("md", "train", 64, 2500, 1, 1, 0.93)
+    yield Run("quench", "test", 64, 2500, 2, 1, 0.97, 300.0, wait=600.0, every=1500.0)
+
+
+def first_model(work):
+    """kernelff's own model on the training frames of stage 1."""
+    import kernelff
+
+    frames = []
+    for atoms in structures.stage_1():
+        if atoms.info["split"] == "train":
+            record = label(atoms, work)
+            atoms = rounded(atoms)
+            atoms.calc = SinglePointCalculator(
+                atoms,
+                energy=record["energy"],
+                forces=np.array(record["forces"]),
+                stress=np.array(record["stress"]),
+            )
+            frames.append(atoms)
+    return kernelff.SparseGPR(n_sparse=800, random_state=0).fit(frames).potential_
+
+
+def trajectory(run, potential):
+    """Snapshots of one run; fewer than asked for if atoms come closer than `CLOSEST`."""
+    rng = np.random.default_rng([17, run.n_atoms, int(run.temperature), run.seed])
+    atoms = structures.diamond(run.n_atoms)
+    k = atoms.info.pop("k")
+    atoms = structures.strained(atoms, np.eye(3) * (run.volume ** (1 / 3) - 1))
+    atoms.positions += rng.normal(scale=0.03, size=atoms.positions.shape)
+    if run.temperature > 2000:  # melt: start hot and disordered
+        atoms = structures.displaced(atoms, rng, 0.25)
+    atoms.calc = potential.calculator()
+    MaxwellBoltzmannDistribution(atoms, temperature_K=run.temperature, rng=rng)
+    dynamics = Langevin(
+        atoms, run.timestep * units.fs, temperature_K=run.temperature, friction=0.02 / units.fs, rng=rng
+    )
+    dynamics.run(round(run.wait / run.timestep))
+    snapshots = []
+    for number in range(1, run.snapshots + 1):
+        if run.final_temperature is not None:
+            share = number / run.snapshots
+            dynamics.set_temperature(
+                temperature_K=run.temperature + share * (run.final_temperature - run.temperature)
+            )
+        dynamics.run(round(run.every / run.timestep))
+        if len(neighbor_list("i", atoms, CLOSEST)):
+            print(f"{run.origin}: stopped, atoms nearer than {CLOSEST} Å", flush=True)
+            break
+        snapshot = rounded(atoms)
+        snapshot.set_velocities(None) if snapshot.has("momenta") else None
+        snapshot.info = {"k": k, "temperature": run.temperature}
+        snapshots.append(structures.tagged(snapshot, config_type_of(run), run.origin, run.split))
+    return snapshots
+
+
+def config_type_of(run):
+    """``md-<T>K``, ``liquid`` or ``quench``."""
+    if run.name == "quench":
+        return "quench"
+    return "liquid" if run.temperature > 2000 else f"md-{run.temperature:.0f}K"
+
+
+def stage_2(work):
+    """Snapshots of all trajectories, made now or read back."""
+    folder = Path(work) / "md"
+    folder.mkdir(parents=True, exist_ok=True)
+    potential, frames = None, []
+    for run in runs():
+        path = folder / f"{run.origin}.xyz"
+        if not path.exists():
+            potential = potential or first_model(work)
+            snapshots = trajectory(run, potential)
+            if not snapshots:
+                continue
+            for snapshot in snapshots:
+                del snapshot.info["k"]
+            partial = path.with_suffix(".part")
+            write(partial, snapshots, format="extxyz")
+            partial.rename(path)
+        for snapshot in read(path, index=":"):
+            snapshot.info["k"] = structures.diamond(run.n_atoms).info["k"]
+            frames.append(snapshot)
+    return frames

@@ -1,0 +1,200 @@
+"""Thin door to the compiled SOAP loops: owns the arrays of a plan, releases the GIL."""
+
+import os
+
+import numpy as np
+
+cimport cython
+from libc.stdint cimport int32_t, int64_t
+
+
+cdef extern from "soap.h":
+    ctypedef struct soap_table:
+        double split
+        double inverse_step[2]
+        int64_t n_intervals[2]
+        const double *knots
+
+    ctypedef struct soap_plan:
+        int n_species, n_max, l_max, normalize
+        double cutoff
+        const soap_table *tables
+        const int32_t *table_of
+        const double *central
+        int central_everywhere
+        int n_channels, n_features
+
+    ctypedef struct soap_pairs:
+        const int64_t *first
+        const int64_t *j
+        const double *vectors
+        const int32_t *species
+        int64_t start, stop
+
+    ctypedef struct soap_loops:
+        const char *isa
+        int lanes
+        int (*compute)(const soap_plan *, const soap_pairs *, double *) noexcept nogil
+        int (*gradients)(const soap_plan *, const soap_pairs *, double *, double *) noexcept nogil
+        int (*backward)(const soap_plan *, const soap_pairs *, const double *, double *) noexcept nogil
+
+    void soap_plan_init(soap_plan *)
+    const soap_loops *soap_loops_find(const char *)
+    int SOAP_MAX_L
+
+
+cdef enum:
+    MAX_TABLES = 16
+
+ISAS = ("avx512", "avx2", "base")
+MAX_L = SOAP_MAX_L
+
+
+def available_isas():
+    """Instruction sets this build and this CPU have, fastest first."""
+    return tuple(isa for isa in ISAS if soap_loops_find(isa.encode()) != NULL)
+
+
+def chosen_isa():
+    """The fastest available set, or the one forced by KERNELFF_ISA."""
+    forced = os.environ.get("KERNELFF_ISA")
+    available = available_isas()
+    if forced is None:
+        return available[0]
+    if forced not in available:
+        raise ValueError(f"KERNELFF_ISA={forced!r} is not available here. Use one of {', '.join(available)}, or unset it.")
+    return forced
+
+
+@cython.final
+cdef class Loops:
+    """Compiled loops bound to one set of radial tables; immutable, shared freely between threads.
+
+    Parameters
+    ----------
+    cutoff : float
+    tables : sequence of (split, steps (2,), n_intervals (2,), knots (n_knots, l_max + 1, 3, n_max))
+    table_of : int array of shape (n_species, n_species)
+    central : array of shape (n_max,)
+        Added to c_n00.
+    central_everywhere, normalize : bool
+    isa : str, optional
+    """
+
+    cdef soap_plan plan
+    cdef soap_table tables[MAX_TABLES]
+    cdef const soap_loops *loops
+    cdef object kept
+
+    def __init__(self, cutoff, tables, table_of, central, central_everywhere, normalize, isa=None):
+        isa = chosen_isa() if isa is None else isa
+        self.loops = soap_loops_find(isa.encode())
+        if self.loops == NULL:
+            raise ValueError(f"isa: {isa!r} is not available here. Use one of {', '.join(available_isas())}.")
+        if len(tables) > MAX_TABLES:
+            raise ValueError(f"tables: {len(tables)} given, at most {MAX_TABLES} are supported.")
+        cdef const int32_t[:, ::1] index = np.ascontiguousarray(table_of, dtype=np.int32)
+        cdef const double[::1] centre = np.ascontiguousarray(central, dtype=np.float64)
+        cdef const double[::1] knots
+        self.kept = [index, centre]
+        for t, (split, steps, n_intervals, values) in enumerate(tables):
+            knots = _to_lanes(values, self.loops.lanes)
+            self.kept.append(knots)
+            self.tables[t].knots = &knots[0]
+            self.tables[t].split = split
+            for segment in range(2):
+                self.tables[t].inverse_step[segment] = 1.0 / steps[segment] if n_intervals[segment] else 0.0
+                self.tables[t].n_intervals[segment] = n_intervals[segment]
+        self.plan.n_species = index.shape[0]
+        self.plan.n_max = centre.shape[0]
+        self.plan.l_max = tables[0][3].shape[1] - 1
+        self.plan.normalize = normalize
+        self.plan.cutoff = cutoff
+        self.plan.tables = self.tables
+        self.plan.table_of = &index[0, 0]
+        self.plan.central = &centre[0]
+        self.plan.central_everywhere = central_everywhere
+        soap_plan_init(&self.plan)
+
+    @property
+    def isa(self):
+        return self.loops.isa.decode()
+
+    @property
+    def n_features(self):
+        return self.plan.n_features
+
+    def compute(self, const int64_t[::1] first, const int64_t[::1] j, const double[:, ::1] vectors,
+                const int32_t[::1] species, int64_t start, int64_t stop):
+        """q (stop - start, n_features) of centres start..stop-1."""
+        q = np.empty((stop - start, self.plan.n_features))
+        cdef double[:, ::1] out = q
+        cdef soap_pairs pairs = _pairs(first, j, vectors, species, start, stop)
+        cdef int status
+        if stop > start:
+            with nogil:
+                status = self.loops.compute(&self.plan, &pairs, &out[0, 0])
+            _raise(status)
+        return q
+
+    def gradients(self, const int64_t[::1] first, const int64_t[::1] j, const double[:, ::1] vectors,
+                  const int32_t[::1] species, int64_t start, int64_t stop):
+        """q (stop - start, n_features) and dq_i/dr_ij (their pairs, 3, n_features)."""
+        cdef int64_t n_pairs = first[stop] - first[start] if stop > start else 0
+        q = np.empty((stop - start, self.plan.n_features))
+        dq = np.empty((n_pairs, 3, self.plan.n_features))
+        cdef double[:, ::1] out = q
+        cdef double[:, :, ::1] slopes = dq
+        cdef soap_pairs pairs = _pairs(first, j, vectors, species, start, stop)
+        cdef double *slopes_at = &slopes[0, 0, 0] if n_pairs else NULL
+        cdef int status
+        if stop > start:
+            with nogil:
+                status = self.loops.gradients(&self.plan, &pairs, &out[0, 0], slopes_at)
+            _raise(status)
+        return q, dq
+
+    def backward(self, const int64_t[::1] first, const int64_t[::1] j, const double[:, ::1] vectors,
+                 const int32_t[::1] species, int64_t start, int64_t stop, const double[:, ::1] dE_dq):
+        """dE_i/dr_ij (pairs of centres start..stop-1, 3) from dE_i/dq_i (stop - start, n_features)."""
+        cdef int64_t n_pairs = first[stop] - first[start] if stop > start else 0
+        dE_dr = np.zeros((n_pairs, 3))
+        cdef double[:, ::1] out = dE_dr
+        cdef soap_pairs pairs = _pairs(first, j, vectors, species, start, stop)
+        cdef int status
+        if n_pairs:
+            with nogil:
+                status = self.loops.backward(&self.plan, &pairs, &dE_dq[0, 0], &out[0, 0])
+            _raise(status)
+        return dE_dr
+
+
+cdef soap_pairs _pairs(const int64_t[::1] first, const int64_t[::1] j, const double[:, ::1] vectors,
+                       const int32_t[::1] species, int64_t start, int64_t stop):
+    cdef soap_pairs pairs
+    pairs.first = &first[0]
+    pairs.j = &j[0] if j.shape[0] else NULL
+    pairs.vectors = &vectors[0, 0] if vectors.shape[0] else NULL
+    pairs.species = &species[0] if species.shape[0] else NULL
+    pairs.start = start
+    pairs.stop = stop
+    return pairs
+
+
+cdef _raise(int status):
+    if status:
+        raise MemoryError("SOAP loops: no memory for their scratch.")
+
+
+def _to_lanes(values, lanes):
+    """(knot, l, 3, n) -> flat, 64-byte aligned [knot][n_vectors][l][3][lanes], padded with zeros."""
+    n_knots, n_l, _, n_max = values.shape
+    n_vectors = -(-n_max // lanes)
+    padded = np.zeros((n_knots, n_l, 3, n_vectors * lanes))
+    padded[..., :n_max] = values
+    packed = padded.reshape(n_knots, n_l, 3, n_vectors, lanes).transpose(0, 3, 1, 2, 4)
+    room = np.empty(packed.size + 8)
+    skip = -(room.ctypes.data // 8) % 8
+    flat = room[skip : skip + packed.size]
+    flat[:] = packed.ravel()
+    return flat

@@ -1,0 +1,76 @@
+/* SOAP loops: expansion, power spectrum, derivative rows and adjoint for a block of centres.
+ *
+ * Plain C without Python; callable from OpenMP loops and C++. soap.c is compiled once per
+ * instruction set and exports one table `soap_loops_<isa>`; soap_loops_find() returns it if the
+ * CPU has that set. A plan is immutable while loops run, scratch is private to each call, so any
+ * number of threads may share a plan. Lengths in Angstrom, float64 throughout.
+ */
+#ifndef KERNELFF_SOAP_H
+#define KERNELFF_SOAP_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SOAP_MAX_L 16 /* largest degree the fixed tables of a plan hold */
+
+enum { SOAP_OK = 0, SOAP_NO_MEMORY = 1 };
+
+/* Radial functions of one (centre species, neighbour channel): quintic Hermite pieces on two
+ * segments of equal intervals, [0, split] and [split, cutoff]. A knot holds f, h f', h^2 f'' for
+ * every degree: knots[knot][n_vectors][l_max + 1][3][lanes], 64-byte aligned, segment 0 first. */
+typedef struct {
+    double split, inverse_step[2];
+    int64_t n_intervals[2];
+    const double *knots;
+} soap_table;
+
+/* Component of d(r^l Y_lm)/dx_a on r^(l-1) Y_(l-1)m', gathered: target (a, l-1, m') takes
+ * coefficient[0] of row source[0] plus coefficient[1] of row source[1]. */
+typedef struct {
+    double coefficient[2];
+    int32_t source[2];
+} soap_move;
+
+typedef struct {
+    int n_species, n_max, l_max, normalize;
+    double cutoff;
+    const soap_table *tables;
+    const int32_t *table_of;         /* [n_species (centre)][n_species (neighbour)] -> index in tables */
+    const double *central;           /* [n_max]: added to c_n00 of ... */
+    int central_everywhere;          /* ... every channel (1) or the centre's own species (0) */
+    /* filled by soap_plan_init */
+    int n_channels, n_features;
+    double legendre_start[SOAP_MAX_L + 1];
+    double legendre_a[SOAP_MAX_L + 1][SOAP_MAX_L + 1], legendre_b[SOAP_MAX_L + 1][SOAP_MAX_L + 1];
+    soap_move moves[3][SOAP_MAX_L * SOAP_MAX_L];
+} soap_plan;
+
+/* Neighbours of all atoms in compressed rows; the loops take centres start..stop-1. */
+typedef struct {
+    const int64_t *first, *j;        /* [n_atoms + 1], [n_pairs] */
+    const double *vectors;           /* [n_pairs][3] */
+    const int32_t *species;          /* [n_atoms] index into the plan's species */
+    int64_t start, stop;
+} soap_pairs;
+
+typedef struct {
+    const char *isa;
+    int lanes;
+    /* q [stop - start][n_features] */
+    int (*compute)(const soap_plan *, const soap_pairs *, double *q);
+    /* dq [pairs of these centres][3][n_features] = dq_i/dr_ij in list order */
+    int (*gradients)(const soap_plan *, const soap_pairs *, double *q, double *dq);
+    /* dE_dq [stop - start][n_features] -> dE_dr [pairs of these centres][3] */
+    int (*backward)(const soap_plan *, const soap_pairs *, const double *dE_dq, double *dE_dr);
+} soap_loops;
+
+void soap_plan_init(soap_plan *plan);
+const soap_loops *soap_loops_find(const char *isa); /* "base", "avx2", "avx512"; NULL if not here */
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,129 @@
+"""Rows of the linear model: what energies, forces and virials are of the basis functions.
+
+With r_ij = r_j + S @ cell - r_i and g = dphi_b(i)/dr_ij (STYLE: one shared routine):
+energy row = sum_i phi_b(i); force row of atom i += g, of atom j -= g;
+virial row = -dE/dstrain = -sum_p r_ij (x) g, components xx yy zz yz xz xy.
+A row's columns are [phi of all terms, nuisance columns, target].
+"""
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import numba
+import numpy as np
+
+from kernelff.neighbors import NeighborList
+
+VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))  # ASE's order xx yy zz yz xz xy
+
+
+class Targets(NamedTuple):
+    """What is left to fit in one frame after e0 and the baseline; None where not labelled."""
+
+    energy: float | None  # eV
+    forces: np.ndarray | None  # (n_atoms, 3), eV/Å
+    virial: np.ndarray | None  # (6,), eV, -volume * stress
+
+
+class Rows(NamedTuple):
+    """Rows of one frame over the basis functions, None where not asked for."""
+
+    energy: np.ndarray | None  # (1, n_functions)
+    forces: np.ndarray | None  # (3 n_atoms, n_functions)
+    virial: np.ndarray | None  # (6, n_functions)
+    energies: np.ndarray | None = None  # (n_atoms, n_functions)
+
+
+def term_columns(terms):
+    """Where each term's functions stand among all columns: a list of slices."""
+    ends = np.cumsum([0] + [term.n_functions for term in terms])
+    return [slice(int(a), int(b)) for a, b in pairwise(ends)]
+
+
+def n_functions(terms):
+    return sum(term.n_functions for term in terms)
+
+
+def neighbors_of(terms, atoms):
+    """The neighbour list that serves all terms."""
+    return NeighborList.from_atoms(atoms, max(term.cutoff for term in terms))
+
+
+def frame_rows(terms, atoms, *, energy=True, forces=True, virial=True, energies=False):
+    """Rows of one frame over all basis functions (no nuisance, no target)."""
+    neighbors = neighbors_of(terms, atoms)
+    m = n_functions(terms)
+    force_rows = np.zeros((3 * len(atoms) if forces else 0, m))
+    virial_rows = np.zeros((6 if virial else 0, m))
+    fill_gradient_rows(terms, neighbors, force_rows, virial_rows)
+    phi = local_values(terms, neighbors)[0] if energy or energies else None
+    return Rows(
+        energy=phi.sum(axis=0, keepdims=True) if energy else None,
+        forces=force_rows if forces else None,
+        virial=virial_rows if virial else None,
+        energies=phi if energies else None,
+    )
+
+
+def local_values(terms, neighbors):
+    """phi of every centre (n_atoms, n_functions) and prior variance of the local energies (n_atoms,)."""
+    parts = [term.values(neighbors) for term in terms]
+    return np.hstack([phi for phi, _ in parts]), sum(variance for _, variance in parts)
+
+
+def fill_gradient_rows(terms, neighbors, force_rows, virial_rows):
+    """Add the force and virial rows of one frame to zeroed C-order arrays.
+
+    Parameters
+    ----------
+    force_rows : ndarray of shape (3 n_atoms or 0, >= n_functions)
+        Row 3 i + c is dE/d(-r_ic) of atom i, eV/Å per weight.
+    virial_rows : ndarray of shape (6 or 0, >= n_functions)
+        eV per weight.
+    """
+    if not len(force_rows) and not len(virial_rows):
+        return
+    for term, columns in zip(terms, term_columns(terms), strict=True):
+        for block in term.gradient_blocks(neighbors):
+            _scatter(
+                neighbors.i[block.pairs], neighbors.j[block.pairs], neighbors.vectors[block.pairs],
+                block.scale, block.gradients, block.start, columns.start + block.columns.start,
+                force_rows, virial_rows,
+            )  # fmt: skip
+
+
+def forces_and_virial(neighbors, pair_gradients):
+    """Forces (n_atoms, 3) and virial (3, 3) = -dE/dstrain from de_i/dr_ij (n_pairs, 3)."""
+    forces = np.empty((neighbors.n_atoms, 3))
+    for c in range(3):
+        on_i = np.bincount(neighbors.i, weights=pair_gradients[:, c], minlength=neighbors.n_atoms)
+        on_j = np.bincount(neighbors.j, weights=pair_gradients[:, c], minlength=neighbors.n_atoms)
+        forces[:, c] = on_i - on_j
+    virial = -neighbors.vectors.T @ pair_gradients
+    return forces, 0.5 * (virial + virial.T)
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"contract", "nsz", "arcp"})
+def _scatter(i, j, vectors, scale, gradients, start, column, force_rows, virial_rows):
+    """Sum scale * gradients into the force rows of both atoms and the virial rows; scales `gradients` in place."""
+    n = scale.shape[1]
+    for p in range(len(i)):
+        factor = scale[i[p] - start]
+        for c in range(3):
+            g = gradients[p, c]
+            for b in range(n):
+                g[b] *= factor[b]
+            if len(force_rows):
+                on_i = force_rows[3 * i[p] + c, column : column + n]
+                on_j = force_rows[3 * j[p] + c, column : column + n]
+                for b in range(n):
+                    on_i[b] += g[b]
+                for b in range(n):
+                    on_j[b] -= g[b]
+        if len(virial_rows):
+            x, y, z = vectors[p]
+            gx, gy, gz = gradients[p]
+            for row, r, g in ((0, x, gx), (1, y, gy), (2, z, gz), (3, y, gz), (4, x, gz), (5, x, gy)):
+                w = virial_rows[row, column : column + n]
+                for b in range(n):
+                    w[b] -= r * g[b]

@@ -1,0 +1,1 @@
+"""Radial functions and their tables: pure functions of distance."""

@@ -1,0 +1,5 @@
+"""The command `kernelff`."""
+
+from kernelff.cli.app import app
+
+__all__ = ["app"]

@@ -1,0 +1,115 @@
+"""`kernelff evaluate`: a model on a data set."""
+
+import io
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import write
+
+import kernelff
+from kernelff.cli.console import check_writable, console, guarded
+from kernelff.cli.data import load_frames
+from kernelff.cli.tables import error_table
+from kernelff.io import LabelKeys
+from kernelff.io.safe_file import write_whole
+
+
+@guarded
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="Model file.")],
+    data: Annotated[Path, typer.Argument(help="Frames, with or without labels.")],
+    uncertainty: Annotated[
+        bool, typer.Option("--uncertainty", help="Also standard deviations and novelty; fifty times the cost.")
+    ] = False,
+    output: Annotated[Path | None, typer.Option(help="Write frames with predictions to this extxyz file.")] = None,
+    by: Annotated[str, typer.Option(help="Group errors by 'config_type', or 'none'.")] = "config_type",
+    energy_key: Annotated[str | None, typer.Option(help="Name of the energies in the file.")] = None,
+    forces_key: Annotated[str | None, typer.Option(help="Name of the forces in the file.")] = None,
+    stress_key: Annotated[str | None, typer.Option(help="Name of the stresses in the file.")] = None,
+    virial_key: Annotated[str | None, typer.Option(help="Name of the virials in the file.")] = None,
+):
+    """Predict energies, forces and stresses, and compare them with labels."""
+    if by not in ("config_type", "none"):
+        raise ValueError(f"--by {by}: give config_type or none")
+    if output is not None:
+        check_writable(output)
+    estimator = kernelff.load_model(model)
+    keys = LabelKeys(energy=energy_key, forces=forces_key, stress=stress_key, virial=virial_key)
+    frames = load_frames(data, keys, "data", require_labels=False)
+    with console.status("evaluating"):
+        result = estimator.evaluate(frames, uncertainty=uncertainty)
+    if result.errors():
+        shown = {"": result} if by == "config_type" else {"": _ungrouped(result)}
+        console.print()
+        console.print(error_table(shown))
+        console.print(error_table(shown, "rmse"))
+    else:
+        console.print("No labels to compare with.")
+    if uncertainty:
+        console.print(_uncertainty_line(result))
+    if output is not None:
+        write_predictions(output, frames, result)
+        console.print(f"Predictions written to {output}")
+
+
+def write_predictions(path, frames, result):
+    """Write frames with predicted labels; the reference labels go to REF_ entries.
+
+    Parameters
+    ----------
+    path : path-like
+        extxyz file; written whole or not at all.
+    frames : list of ase.Atoms
+    result : Evaluation
+    """
+    write_frames(path, [_predicted(atoms, result, k) for k, atoms in enumerate(frames)])
+
+
+def write_frames(path, frames):
+    """Write frames as extxyz, the whole file or nothing.
+
+    Parameters
+    ----------
+    path : path-like
+    frames : list of ase.Atoms
+    """
+    text = io.StringIO()
+    write(text, frames, format="extxyz")
+    write_whole(path, text.getvalue().encode())
+
+
+def _predicted(atoms, result, k):
+    copy = atoms.copy()
+    results = {"energy": result.energy[k], "forces": result.forces[k], "energies": result.energies[k]}
+    if np.isfinite(result.stress[k]).all():
+        results["stress"] = result.stress[k]
+    copy.calc = SinglePointCalculator(copy, **results)
+    if np.isfinite(result.energy_ref[k]):
+        copy.info["REF_energy"] = float(result.energy_ref[k])
+    if np.isfinite(result.forces_ref[k]).all():
+        copy.arrays["REF_forces"] = result.forces_ref[k]
+    if np.isfinite(result.stress_ref[k]).all():
+        copy.info["REF_stress"] = result.stress_ref[k]
+    if result.energy_std is not None:
+        copy.info["energy_std"] = float(result.energy_std[k])
+        copy.arrays["forces_std"] = result.forces_std[k]
+        copy.arrays["novelty"] = result.novelty[k]
+    return copy
+
+
+def _ungrouped(result):
+    from dataclasses import replace
+
+    return replace(result, config_types=["all"] * len(result.config_types))
+
+
+def _uncertainty_line(result):
+    worst = int(np.argmax([novelty.max(initial=0.0) for novelty in result.novelty]))
+    return (
+        f"Median standard deviations: energy {1e3 * np.median(result.energy_std / result.n_atoms):.3g} meV/atom, "
+        f"forces {1e3 * np.median(np.concatenate([s.ravel() for s in result.forces_std])):.3g} meV/Å; "
+        f"most novel: frame {worst} ({result.novelty[worst].max(initial=0.0):.3f})"
+    )

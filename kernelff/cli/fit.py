@@ -1,0 +1,165 @@
+"""`kernelff fit`: from a file of labelled frames to a model file."""
+
+import time
+import warnings
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kernelff.cli.console import check_writable, console, fail, guarded
+from kernelff.cli.data import load_frames
+from kernelff.cli.tables import error_table
+from kernelff.config import FitConfig, read_config
+
+_DATA, _MODEL, _OUT = "Labels in the data", "Model", "Output"
+
+
+@guarded
+def fit(
+    data: Annotated[Path, typer.Argument(help="Training frames: extxyz, or whatever ASE reads.")],
+    test: Annotated[Path | None, typer.Option(help="Frames to test on.")] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file with settings; options given here win.")] = None,
+    model: Annotated[Path, typer.Option(help="Model file to write.", rich_help_panel=_OUT)] = Path("model.kff"),
+    report: Annotated[Path | None, typer.Option(help="Also write an HTML report.", rich_help_panel=_OUT)] = None,
+    compact: Annotated[
+        bool, typer.Option("--compact", help="Leave error bars out of the file.", rich_help_panel=_OUT)
+    ] = False,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="Where a stopped fit keeps its work [MODEL.checkpoint].", rich_help_panel=_OUT),
+    ] = None,
+    jobs: Annotated[int | None, typer.Option(help="Threads; -1 for all cores.")] = None,
+    n_sparse: Annotated[int | None, typer.Option(help="Sparse environments.", rich_help_panel=_MODEL)] = None,
+    cutoff: Annotated[float | None, typer.Option(help="How far an atom sees, Å.", rich_help_panel=_MODEL)] = None,
+    n_max: Annotated[int | None, typer.Option(help="Radial functions.", rich_help_panel=_MODEL)] = None,
+    l_max: Annotated[int | None, typer.Option(help="Largest angular degree.", rich_help_panel=_MODEL)] = None,
+    atom_sigma: Annotated[float | None, typer.Option(help="Width of an atom, Å.", rich_help_panel=_MODEL)] = None,
+    zeta: Annotated[float | None, typer.Option(help="Kernel exponent.", rich_help_panel=_MODEL)] = None,
+    delta: Annotated[float | None, typer.Option(help="Kernel amplitude, eV.", rich_help_panel=_MODEL)] = None,
+    sigma_energy: Annotated[
+        float | None, typer.Option(help="Noise of energies, eV per atom.", rich_help_panel=_MODEL)
+    ] = None,
+    sigma_forces: Annotated[float | None, typer.Option(help="Noise of forces, eV/Å.", rich_help_panel=_MODEL)] = None,
+    sigma_virial: Annotated[
+        float | None, typer.Option(help="Noise of virials, eV per atom.", rich_help_panel=_MODEL)
+    ] = None,
+    sparse_method: Annotated[
+        str | None, typer.Option(help="How sparse points are chosen: cur, fps, random.", rich_help_panel=_MODEL)
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the choice of sparse points.", rich_help_panel=_MODEL)] = None,
+    energy_key: Annotated[str | None, typer.Option(help="Name of the energies.", rich_help_panel=_DATA)] = None,
+    forces_key: Annotated[str | None, typer.Option(help="Name of the forces.", rich_help_panel=_DATA)] = None,
+    stress_key: Annotated[str | None, typer.Option(help="Name of the stresses.", rich_help_panel=_DATA)] = None,
+    virial_key: Annotated[str | None, typer.Option(help="Name of the virials.", rich_help_panel=_DATA)] = None,
+    stress_factor: Annotated[
+        float | None, typer.Option(help="Multiplies stresses, to eV/Å^3 in ASE's sign.", rich_help_panel=_DATA)
+    ] = None,
+    stress_order: Annotated[
+        str | None, typer.Option(help="Order of written stresses, e.g. 'xx yy zz xy yz xz'.", rich_help_panel=_DATA)
+    ] = None,
+    no_stress: Annotated[
+        bool, typer.Option("--no-stress", help="Ignore stresses and virials.", rich_help_panel=_DATA)
+    ] = False,
+):
+    """Fit a sparse Gaussian process to DFT data and write a model file."""
+    settings = (read_config(config) if config else FitConfig()).updated(
+        data={
+            "energy": energy_key,
+            "forces": forces_key,
+            "stress": stress_key,
+            "virial": virial_key,
+            "stress_factor": stress_factor,
+            "stress_order": stress_order,
+            "use_stress": False if no_stress else None,
+        },
+        model={
+            "n_sparse": n_sparse,
+            "zeta": zeta,
+            "delta": delta,
+            "sigma_energy": sigma_energy,
+            "sigma_forces": sigma_forces,
+            "sigma_virial": sigma_virial,
+            "sparse_method": sparse_method,
+            "random_state": seed,
+            "n_jobs": jobs,
+        },
+        soap={"cutoff": cutoff, "n_max": n_max, "l_max": l_max, "atom_sigma": atom_sigma},
+    )
+    for path in filter(None, (model, report, checkpoint)):
+        check_writable(path)
+    keys = settings.label_keys()
+    sets = {"train": load_frames(data, keys, "training frames")}
+    if test is not None:
+        sets["test"] = load_frames(test, keys, "test frames")
+    estimator = settings.make_model()
+    run_fit(estimator, sets["train"], checkpoint or model.with_name(model.name + ".checkpoint"))
+    evaluations = evaluate_sets(estimator, sets, uncertainty=report is not None)
+    console.print()
+    console.print(error_table(evaluations))
+    estimator.potential_.metadata["errors"] = {name: found.errors() for name, found in evaluations.items()}
+    estimator.save(model, compact=compact)
+    console.print(f"\nModel written to [bold]{model}[/] ({model.stat().st_size / 1e6:.1f} MB)")
+    if report is not None:
+        from kernelff.report.standard import fit_report
+
+        fit_report(report, f"Force field of {data.name}", estimator, sets, evaluations)
+        console.print(f"Report written to [bold]{report}[/]")
+
+
+def run_fit(estimator, frames, checkpoint=None):
+    """Forecast, then fit with a progress bar; on Ctrl-C say how to go on.
+
+    Parameters
+    ----------
+    estimator : SparseGPR
+        Fitted in place.
+    frames : list of ase.Atoms
+    checkpoint : Path, optional
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # shown already, with the data
+        with console.status("forecasting time and memory"):
+            forecast = estimator.forecast(frames)
+        console.print(f"\nForecast: {forecast}")
+        resumed = checkpoint is not None and checkpoint.exists()
+        if resumed:
+            console.print(f"Going on from {checkpoint}")
+        start = time.perf_counter()
+        try:
+            estimator.fit(frames, checkpoint=checkpoint, progress=True)
+        except KeyboardInterrupt:
+            kept = checkpoint is not None and checkpoint.exists()
+            remedy = f"the work so far is kept in {checkpoint}; the same command goes on from there"
+            fail(f"stopped; {remedy if kept else 'nothing was written yet'}", code=130)
+    console.print(
+        f"Fitted in {time.perf_counter() - start:.1f} s: {estimator.n_sparse_} sparse environments, "
+        f"rank {estimator.rank_}"
+    )
+    if abs(estimator.stress_offset_) > 0.3:
+        console.print(
+            f"The stress labels differ from the energies by a constant {estimator.stress_offset_:+.2f} GPa; "
+            "the model follows the energies."
+        )
+
+
+def evaluate_sets(estimator, sets, uncertainty):
+    """Evaluate several sets of frames under a progress line.
+
+    Parameters
+    ----------
+    estimator : SparseGPR
+    sets : dict
+        Name -> frames.
+    uncertainty : bool
+
+    Returns
+    -------
+    dict
+        Name -> Evaluation.
+    """
+    found = {}
+    for name, frames in sets.items():
+        with console.status(f"evaluating {name} frames"):
+            found[name] = estimator.evaluate(frames, uncertainty=uncertainty)
+    return found

@@ -1,0 +1,136 @@
+"""Settings of a fit from a TOML file.
+
+    [data]                  # where the labels are and how they are written, see io.LabelKeys
+    energy = "REF_energy"
+    stress_factor = -0.000624151
+
+    [model]                 # parameters of SparseGPR
+    n_sparse = 1000
+    sigma_forces = 0.05
+    e0 = { Si = -0.79 }
+
+    [config_sigmas.surface] # noise of one config_type
+    energy = 0.01
+
+    [soap]                  # parameters of SOAP
+    cutoff = 5.0
+
+    [pairs]                 # adds a PairDistances descriptor; parameters of PairDistances
+
+Every table and every key may be left out.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+from kernelff.descriptors import SOAP, PairDistances
+from kernelff.io.label_keys import LabelKeys
+from kernelff.models import SparseGPR
+
+
+def _known_keys():
+    """The keys of each table, asked of the objects they belong to."""
+    model = set(SparseGPR().get_params(deep=False)) - {"descriptors", "baseline", "config_sigmas"}
+    return {
+        "data": {entry.name for entry in fields(LabelKeys)},
+        "model": model,
+        "config_sigmas": None,  # names of the user's groups
+        "soap": set(SOAP().get_params(deep=False)),
+        "pairs": set(PairDistances().get_params(deep=False)),
+    }
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """Settings of a fit; empty tables mean the defaults.
+
+    Attributes
+    ----------
+    data, model, config_sigmas, soap : dict
+    pairs : dict or None
+        None leaves the pair descriptor out.
+    """
+
+    data: dict = field(default_factory=dict)
+    model: dict = field(default_factory=dict)
+    config_sigmas: dict = field(default_factory=dict)
+    soap: dict = field(default_factory=dict)
+    pairs: dict | None = None
+
+    def updated(self, **tables):
+        """A copy with some values replaced; None values change nothing.
+
+        Parameters
+        ----------
+        **tables : dict
+            Table name -> {key: value}.
+
+        Returns
+        -------
+        FitConfig
+        """
+        merged = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        for name, values in tables.items():
+            given = {key: value for key, value in values.items() if value is not None}
+            if given:
+                merged[name] = {**(merged[name] or {}), **given}
+        return FitConfig(**merged)
+
+    def label_keys(self):
+        """Names and conventions of the labels, as LabelKeys."""
+        return LabelKeys(**self.data)
+
+    def make_model(self):
+        """The unfitted SparseGPR."""
+        descriptors = [SOAP(**self.soap)]
+        if self.pairs is not None:
+            descriptors.append(PairDistances(**self.pairs))
+        chosen = descriptors[0] if len(descriptors) == 1 else descriptors
+        return SparseGPR(chosen, **self.model, config_sigmas=self.config_sigmas or None)
+
+
+def read_config(path):
+    """Read settings from a TOML file.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    FitConfig
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is no TOML, or holds a table or key that does not exist; the nearest one is named.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: there is no such file")
+    try:
+        tables = tomllib.loads(path.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: this is not valid TOML: {error}") from None
+    known = _known_keys()
+    _refuse_unknown(tables, known, f"{path}: there is no table", "tables")
+    for name, values in tables.items():
+        if not isinstance(values, dict):
+            raise ValueError(f"{path}: {name} must be a table; write [{name}] on its own line")
+        if known[name] is not None:
+            _refuse_unknown(values, known[name], f"{path}: [{name}] has no key", "keys")
+    return FitConfig(**tables)
+
+
+def _refuse_unknown(given, known, message, what):
+    for key in given:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}?" if near else f"the {what} are: {', '.join(sorted(known))}"
+            raise ValueError(f"{message} {key!r}; {hint}")

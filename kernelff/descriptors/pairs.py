@@ -1,0 +1,97 @@
+"""Pair distances: the two-body descriptor of GAP (distance_2b)."""
+
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from kernelff.basis.cutoff import cosine_cutoff
+from kernelff.descriptors.base import check_list, checked_species, register, require
+
+
+class PairInstances(NamedTuple):
+    """The pairs of one frame that a PairDescriptor selects; every ordered pair is one instance."""
+
+    index: np.ndarray  # (n,) into the neighbour list
+    r: np.ndarray  # (n,) distance, the descriptor, Å
+    fcut: np.ndarray  # (n,) covariance cutoff
+    dfcut: np.ndarray  # (n,) its slope, 1/Å
+
+
+class PairDistances(BaseEstimator):
+    """Distance of two atoms as a descriptor, with a smooth covariance cutoff.
+
+    Parameters
+    ----------
+    cutoff : float
+        Å.
+    cutoff_width : float
+        Width of the cosine switch below `cutoff`, Å.
+    species_pair : tuple of two atomic numbers, optional
+        Only these two elements, in either order; None takes every pair, 0
+        stands for any element.
+    """
+
+    def __init__(self, cutoff, cutoff_width=0.5, species_pair=None):
+        self.cutoff = cutoff
+        self.cutoff_width = cutoff_width
+        self.species_pair = species_pair
+
+    def build(self, species=None, nearest_distance=None):
+        """Checked, immutable descriptor; `species` and `nearest_distance` are not needed here."""
+        checked_species(species)
+        require(np.isfinite(self.cutoff) and self.cutoff > 0, "cutoff", self.cutoff, "a length > 0 Å")
+        rule = f"a length > 0 and at most cutoff = {self.cutoff} Å"
+        require(0 < self.cutoff_width <= self.cutoff, "cutoff_width", self.cutoff_width, rule)
+        pair = self.species_pair
+        if pair is not None:
+            require(len(pair) == 2 and min(pair) >= 0, "species_pair", pair, "two atomic numbers, or None")
+            pair = (int(pair[0]), int(pair[1]))
+        return PairDescriptor(float(self.cutoff), float(self.cutoff_width), pair)
+
+
+@register("pairs")
+class PairDescriptor:
+    """Built form of PairDistances."""
+
+    def __init__(self, cutoff, cutoff_width, species_pair):
+        self.cutoff, self.cutoff_width, self.species_pair = cutoff, cutoff_width, species_pair
+
+    def compute(self, neighbors):
+        """The instances of a frame, in list order.
+
+        A bond is listed from both ends and counts twice, also between
+        different elements.
+
+        Parameters
+        ----------
+        neighbors : NeighborList
+
+        Returns
+        -------
+        PairInstances
+        """
+        check_list(neighbors, self.cutoff)
+        chosen = neighbors.distances < self.cutoff
+        if self.species_pair is not None:
+            one, two = neighbors.numbers[neighbors.i], neighbors.numbers[neighbors.j]
+            a, b = self.species_pair
+            chosen &= (_is(one, a) & _is(two, b)) | (_is(one, b) & _is(two, a))
+        index = np.flatnonzero(chosen)
+        r = neighbors.distances[index]
+        fcut, dfcut, _ = cosine_cutoff(r, self.cutoff, self.cutoff_width)
+        return PairInstances(index, r, fcut, dfcut)
+
+    def to_state(self):
+        """Parameters and (no) arrays for a file."""
+        pair = None if self.species_pair is None else list(self.species_pair)
+        return {"cutoff": self.cutoff, "cutoff_width": self.cutoff_width, "species_pair": pair}, {}
+
+    @classmethod
+    def from_state(cls, params, arrays):
+        pair = params["species_pair"]
+        return cls(params["cutoff"], params["cutoff_width"], None if pair is None else tuple(pair))
+
+
+def _is(numbers, z):
+    return (numbers == z) | (z == 0)

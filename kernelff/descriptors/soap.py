@@ -1,0 +1,357 @@
+"""SOAP: the power spectrum of the neighbour density around a centre.
+
+    c_(a n)lm = sum_j R_nl(r_ij) Y_lm(r_ij / |r_ij|)   over neighbours j of element a, plus the central atom
+    p_l(u, v) = sum_m c_ulm c_vlm / sqrt(2 l + 1)      u, v = channels (a, n)
+    q = p / |p|
+
+The loops are compiled (ext/soap.c); this module checks, tabulates and explains.
+"""
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from kernelff._soap import MAX_L, Loops
+from kernelff.basis.cutoff import cosine_cutoff, radial_scaling
+from kernelff.basis.radial import BASES
+from kernelff.basis.tables import RadialTable, tabulate
+from kernelff.descriptors.base import check_list, checked_species, register, require, species_index
+from kernelff.neighbors import NeighborList, nearest_distance
+
+_Y00 = 0.5 / np.sqrt(np.pi)
+_RADIUS_IN_NEAREST = 1.3  # default scaling radius in nearest-neighbour distances
+
+
+class SOAP(TransformerMixin, BaseEstimator):
+    """Smooth overlap of atomic positions.
+
+    Parameters
+    ----------
+    cutoff : float
+        Å.
+    n_max : int
+        Number of radial functions per element.
+    l_max : int
+        Largest angular degree, inclusive.
+    atom_sigma : float
+        Width of the Gaussian neighbour density, Å.
+    cutoff_width : float
+        Width of the cosine switch below `cutoff`, Å.
+    radial_basis : {"gto", "quip"}
+        Gaussian-type orbitals, or the equispaced Gaussians of QUIP's published
+        GAPs (with ``cutoff_width=0.5, scaling_exponent=0``).
+    scaling_exponent, scaling_radius, scaling_rate : float
+        Neighbours weigh rate / (rate + (r / radius)^exponent); exponent 0
+        switches this off. Radius None: 1.3 nearest-neighbour distances.
+    central_weight : float
+        Weight of the central atom's own density.
+    central_reference_all_species : bool, optional
+        Add the central atom to the channels of every element (QUIP); None: no.
+    normalize : bool
+        Scale q to length 1; a centre without density keeps q = 0.
+
+    References
+    ----------
+    .. [1] Bartók, Kondor, Csányi, Phys. Rev. B 87, 184115 (2013), doi:10.1103/PhysRevB.87.184115
+    .. [2] Willatt, Musil, Ceriotti, Phys. Chem. Chem. Phys. 20, 29661 (2018), doi:10.1039/C8CP05921G
+    """
+
+    def __init__(
+        self,
+        cutoff=5.0,
+        n_max=8,
+        l_max=6,
+        *,
+        atom_sigma=0.4,
+        cutoff_width=1.0,
+        radial_basis="gto",
+        scaling_exponent=4.0,
+        scaling_radius=None,
+        scaling_rate=1.0,
+        central_weight=1.0,
+        central_reference_all_species=False,
+        normalize=True,
+    ):
+        self.cutoff = cutoff
+        self.n_max = n_max
+        self.l_max = l_max
+        self.atom_sigma = atom_sigma
+        self.cutoff_width = cutoff_width
+        self.radial_basis = radial_basis
+        self.scaling_exponent = scaling_exponent
+        self.scaling_radius = scaling_radius
+        self.scaling_rate = scaling_rate
+        self.central_weight = central_weight
+        self.central_reference_all_species = central_reference_all_species
+        self.normalize = normalize
+
+    def build(self, species, nearest_distance=None):
+        """Check the parameters and tabulate the radial functions.
+
+        Parameters
+        ----------
+        species : sequence of int, or None
+            Atomic numbers, one set of channels each; None treats all
+            elements alike (one wildcard channel set).
+        nearest_distance : float, optional
+            Å; sets ``scaling_radius`` where that is None.
+
+        Returns
+        -------
+        SOAPDescriptor
+
+        Raises
+        ------
+        ValueError
+            Naming the parameter that is out of its range.
+        """
+        species = checked_species(species)
+        self._check()
+        radius = self._radius(nearest_distance)
+        basis = BASES[self.radial_basis](self.cutoff, self.n_max, self.atom_sigma)
+        table = _tabulate(basis, self.l_max, self.cutoff, self.cutoff_width, self._scaling(radius))
+        params = {**self.get_params(), "scaling_radius": radius}
+        params = {name: value.item() if isinstance(value, np.generic) else value for name, value in params.items()}
+        return SOAPDescriptor(params, species, table, basis.central)
+
+    def fit(self, frames, y=None):
+        """Learn the elements and the nearest-neighbour distance of a list of frames."""
+        frames = list(frames)
+        require(len(frames) > 0, "frames", frames, "a list with at least one ase.Atoms")
+        species = sorted({int(z) for atoms in frames for z in atoms.numbers})
+        self.descriptor_ = self.build(species, nearest_distance(frames))
+        self.n_features_out_ = self.descriptor_.n_features
+        return self
+
+    def features(self, frames):
+        """Environments of all atoms.
+
+        Parameters
+        ----------
+        frames : list of ase.Atoms
+
+        Returns
+        -------
+        q : ndarray of shape (n_environments, n_features)
+        frame_index, centre_index : ndarray of shape (n_environments,)
+            Where each environment comes from.
+
+        Notes
+        -----
+        Fits to `frames` first if the object has not been fitted.
+        """
+        frames = list(frames)
+        descriptor = self.descriptor_ if hasattr(self, "descriptor_") else self.fit(frames).descriptor_
+        rows = [descriptor.compute(NeighborList.from_atoms(atoms, descriptor.cutoff)) for atoms in frames]
+        sizes = [len(row) for row in rows]
+        q = np.concatenate(rows) if rows else np.zeros((0, descriptor.n_features))
+        centre_index = np.concatenate([np.arange(n) for n in sizes]) if sizes else np.zeros(0, dtype=int)
+        return q, np.repeat(np.arange(len(frames)), sizes), centre_index
+
+    def transform(self, frames):
+        """One averaged row per frame, shape (n_frames, n_features)."""
+        check_is_fitted(self, "descriptor_")
+        q, frame_index, _ = self.features(frames)
+        n_frames = len(list(frames))
+        sums = np.zeros((n_frames, self.descriptor_.n_features))
+        np.add.at(sums, frame_index, q)
+        return sums / np.maximum(np.bincount(frame_index, minlength=n_frames), 1)[:, None]
+
+    def _check(self):
+        require(np.isfinite(self.cutoff) and self.cutoff > 0, "cutoff", self.cutoff, "a length > 0 Å")
+        for name, low, high in (("n_max", 1, 64), ("l_max", 0, MAX_L)):
+            value = getattr(self, name)
+            whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+            require(whole and low <= value <= high, name, value, f"a whole number from {low} to {high}")
+        rule = f"a length > 0 and at most cutoff = {self.cutoff} Å"
+        for name in ("atom_sigma", "cutoff_width"):
+            require(0 < getattr(self, name) <= self.cutoff, name, getattr(self, name), rule)
+        known = sorted(BASES)
+        require(self.radial_basis in known, "radial_basis", self.radial_basis, f"one of {known}")
+        for name in ("scaling_exponent", "central_weight"):
+            value = getattr(self, name)
+            require(np.isfinite(value) and value >= 0, name, value, "a number >= 0")
+        require(np.isfinite(self.scaling_rate) and self.scaling_rate > 0, "scaling_rate", self.scaling_rate, "> 0")
+
+    def _radius(self, nearest):
+        if self.scaling_radius is not None:
+            value = self.scaling_radius
+            require(np.isfinite(value) and value > 0, "scaling_radius", value, "a length > 0 Å, or None")
+            return float(value)
+        if self.scaling_exponent == 0:
+            return None
+        if nearest is None:
+            raise ValueError(
+                "scaling_radius: None follows the data, so build() needs nearest_distance. Pass it, give "
+                "scaling_radius in Å, or set scaling_exponent=0."
+            )
+        # frames of isolated atoms only have no distance; any radius serves, as no neighbour is seen
+        return float(_RADIUS_IN_NEAREST * nearest) if np.isfinite(nearest) else 0.5 * float(self.cutoff)
+
+    def _scaling(self, radius):
+        return lambda r: radial_scaling(r, self.scaling_exponent, radius, self.scaling_rate)
+
+
+def _tabulate(basis, l_max, cutoff, width, scaling):
+    """Table of basis x cutoff function x scaling; derivatives by the product rule."""
+
+    def function(r, segment):
+        factor = scaling(r)
+        if segment == 1:
+            factor = _product(factor, cosine_cutoff_inside(r, cutoff, width))
+        return np.stack(_product([f[:, None, None] for f in factor], basis.evaluate(r, l_max)))
+
+    return tabulate(function, cutoff, cutoff - width)
+
+
+def cosine_cutoff_inside(r, cutoff, width):
+    """The cosine branch alone, with its one-sided curvature at both ends of [cutoff - width, cutoff]."""
+    k = np.pi / width
+    phase = k * (np.asarray(r) - cutoff + width)
+    return 0.5 * (1.0 + np.cos(phase)), -0.5 * k * np.sin(phase), -0.5 * k * k * np.cos(phase)
+
+
+def _product(f, g):
+    """Value and two derivatives of a product."""
+    return f[0] * g[0], f[1] * g[0] + f[0] * g[1], f[2] * g[0] + 2.0 * f[1] * g[1] + f[0] * g[2]
+
+
+@register("soap")
+class SOAPDescriptor:
+    """Built form of SOAP: tables and compiled loops. Immutable and thread-safe.
+
+    Attributes
+    ----------
+    params : dict
+        Parameters of SOAP, with the scaling radius that was used.
+    species : tuple of int, or None
+        Elements with channels of their own, ascending.
+    cutoff : float
+        Å.
+    n_features : int
+    """
+
+    def __init__(self, params, species, table, central, isa=None):
+        self.params, self.species, self.table, self.central = dict(params), species, table, central
+        self.cutoff = float(params["cutoff"])
+        n_species = 1 if species is None else len(species)
+        self._loops = Loops(
+            self.cutoff,
+            [(table.split, table.steps, table.n_intervals, table.knots)],
+            np.zeros((n_species, n_species)),
+            central * (params["central_weight"] * _Y00),
+            bool(params["central_reference_all_species"]),
+            bool(params["normalize"]),
+            isa,
+        )
+        self.n_features = self._loops.n_features
+
+    @property
+    def isa(self):
+        """Instruction set of the loops in use."""
+        return self._loops.isa
+
+    def compute(self, neighbors, centres=None):
+        """Power spectra.
+
+        Parameters
+        ----------
+        neighbors : NeighborList
+            Built with at least ``self.cutoff``.
+        centres : slice, optional
+            A contiguous range of centres; all by default.
+
+        Returns
+        -------
+        ndarray of shape (n_centres, n_features)
+
+        Raises
+        ------
+        ValueError
+            If the list is shorter-ranged than the descriptor, or the frame
+            holds an element that the descriptor does not know.
+        """
+        start, stop, step = (centres or slice(None)).indices(neighbors.n_atoms)
+        require(step == 1, "centres", centres, "a slice with step 1")
+        return self._loops.compute(*self._plain(neighbors), start, max(start, stop))
+
+    def gradients(self, neighbors, start=0, stop=None):
+        """Power spectra of centres start..stop-1 and their derivatives, for fitting.
+
+        Returns
+        -------
+        q : ndarray of shape (stop - start, n_features)
+        dq : ndarray of shape (n_pairs of these centres, 3, n_features)
+            dq_i/dr_ij in list order, 1/Å.
+        """
+        start, stop, _ = slice(start, stop).indices(neighbors.n_atoms)
+        return self._loops.gradients(*self._plain(neighbors), start, max(start, stop))
+
+    def backward(self, neighbors, dE_dq):
+        """Carry local-energy derivatives back to pair vectors, without forming dq/dr.
+
+        Parameters
+        ----------
+        neighbors : NeighborList
+        dE_dq : ndarray of shape (n_atoms, n_features)
+            Derivative of each local energy by its own descriptor, eV.
+
+        Returns
+        -------
+        ndarray of shape (n_pairs, 3)
+            dE_i/dr_ij in eV/Å, in list order.
+        """
+        dE_dq = np.ascontiguousarray(dE_dq, dtype=float)
+        expected = (neighbors.n_atoms, self.n_features)
+        require(dE_dq.shape == expected, "dE_dq", dE_dq.shape, f"of shape {expected}")
+        return self._loops.backward(*self._plain(neighbors), 0, neighbors.n_atoms, dE_dq)
+
+    def to_state(self):
+        """Plain data: a JSON-able dict and arrays, tables included."""
+        params = {
+            "parameters": self.params,
+            "species": None if self.species is None else list(self.species),
+            "split": self.table.split,
+            "n_intervals": list(self.table.n_intervals),
+        }
+        return params, {"knots": self.table.knots, "central": self.central}
+
+    @classmethod
+    def from_state(cls, params, arrays, isa=None):
+        """The descriptor that `to_state` described; `isa` forces an instruction set."""
+        knots = np.array(arrays["knots"], dtype=float)
+        parameters = params["parameters"]
+        table = RadialTable(parameters["cutoff"], params["split"], tuple(params["n_intervals"]), knots)
+        species = params["species"]
+        species = None if species is None else tuple(species)
+        return cls(parameters, species, table, np.array(arrays["central"], dtype=float), isa)
+
+    def __reduce__(self):
+        return (type(self).from_state, self.to_state())
+
+    def _plain(self, neighbors):
+        check_list(neighbors, self.cutoff)
+        index = species_index(neighbors.numbers, self.species)
+        return neighbors.first, neighbors.j, neighbors.vectors, index
+
+
+def quip_order(n_channels, l_max):
+    """Permutation from our feature order to QUIP's: ``q_quip[:-1] = q[quip_order(...)]``.
+
+    Ours: for l, for u, for v >= u. QUIP's: for u, for v <= u, for l, then one
+    constant slot.
+
+    Parameters
+    ----------
+    n_channels : int
+        Elements times radial functions.
+    l_max : int
+
+    Returns
+    -------
+    ndarray of int of shape (n_features,)
+    """
+    v, u = np.tril_indices(n_channels)[::-1]  # u >= v, row by row
+    packed = v * n_channels - v * (v - 1) // 2 + (u - v)
+    n_packed = n_channels * (n_channels + 1) // 2
+    return (packed[:, None] + n_packed * np.arange(l_max + 1)).ravel()

@@ -1,0 +1,89 @@
+"""Time and memory of a fit before it starts."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from joblib import effective_n_jobs
+from threadpoolctl import threadpool_limits
+
+from kernelff.assembly import n_functions, neighbors_of
+
+_BASE_MEMORY = 350e6  # bytes: interpreter, libraries, compiled loops
+_SAMPLED_FRAMES = 100
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a fit will need.
+
+    Attributes
+    ----------
+    rows, columns : int
+        Of the linear problem.
+    flops : float
+        Of the two large parts: derivative rows and their factorisation.
+    seconds : float
+        On all threads of the fit, from a matrix product timed on this machine.
+    memory : float
+        Bytes at the peak; does not depend on the number of frames.
+    """
+
+    rows: int
+    columns: int
+    flops: float
+    seconds: float
+    memory: float
+
+    def __str__(self):
+        return (
+            f"{self.rows} rows x {self.columns} columns, {self.flops:.2g} FLOP, about {self.seconds:.0f} s, "
+            f"{self.memory / 1e9:.2f} GB"
+        )
+
+
+def forecast(problem, n_jobs):
+    """Forecast of ``stream`` and ``solve`` for a Problem.
+
+    Parameters
+    ----------
+    problem : Problem
+    n_jobs : int
+        Threads.
+
+    Returns
+    -------
+    Forecast
+    """
+    m, threads = problem.m, effective_n_jobs(n_jobs)
+    rows = [problem.rows_of(k) for k in range(len(problem.frames))]
+    n_rows = sum(sum(r.values()) for r in rows)
+    pairs = _count_pairs(problem, [k for k, r in enumerate(rows) if r["forces"] or r["virial"]])
+    features = max(getattr(term.descriptor, "n_features", 1) for term in problem.terms)
+    flops = 6.0 * pairs * features * n_functions(problem.terms) + 2.0 * n_rows * m**2 + 12.0 * m**3
+    largest = max(sum(sum(rows[k].values()) for k in range(*chunk)) for chunk in problem.chunks())
+    memory = _BASE_MEMORY + 8.0 * m * (threads * (largest + m + 3 * 256 * 2) + 12 * m)
+    return Forecast(n_rows, m, flops, flops / (threads * 0.6 * _gemm_rate()), memory)
+
+
+def _count_pairs(problem, frames):
+    """Neighbour pairs in the frames, extrapolated from an even sample."""
+    if not frames:
+        return 0
+    sample = np.unique(np.linspace(0, len(frames) - 1, min(_SAMPLED_FRAMES, len(frames))).astype(int))
+    chosen = [frames[s] for s in sample]
+    counted = sum(neighbors_of(problem.terms, problem.frames[k]).n_pairs for k in chosen)
+    atoms = sum(len(problem.frames[k]) for k in chosen)
+    return counted * sum(len(problem.frames[k]) for k in frames) / atoms
+
+
+def _gemm_rate(n=700):
+    """Measured rate of a matrix product on one core, FLOP/s."""
+    a = np.ones((n, n))
+    best = np.inf
+    with threadpool_limits(limits=1, user_api="blas"):
+        for _ in range(3):
+            start = time.perf_counter()
+            a @ a
+            best = min(best, time.perf_counter() - start)
+    return 2.0 * n**3 / best

@@ -1,0 +1,183 @@
+"""What all linear models share: from frames to a Potential."""
+
+import time
+from abc import abstractmethod
+
+import numpy as np
+from ase.units import GPa as _GPA
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from kernelff.assembly import VOIGT, Targets, term_columns
+from kernelff.e0 import fit_e0
+from kernelff.evaluation import evaluate_frames
+from kernelff.factors import Whitening, solve
+from kernelff.forecast import forecast
+from kernelff.io.checkpoint import Checkpoint, data_hash
+from kernelff.io.frame_checks import check_frames, isolated_atom_energies
+from kernelff.io.label_keys import labels
+from kernelff.io.stress_check import check_stress
+from kernelff.noise import Noise
+from kernelff.potential import Potential, baseline_results
+from kernelff.progress import as_callback
+from kernelff.streaming import Problem, stream
+from kernelff.uncertainty import Posterior
+
+_STRESS_OFFSET_STD = 0.02  # eV/Å^3 (3 GPa): prior of the constant offset of the stress labels
+
+
+class LinearModel(BaseEstimator):
+    """Linear model on local basis functions; subclasses say which functions.
+
+    A subclass has the attributes that ``fit`` reads (sigma_energy,
+    sigma_forces, sigma_virial, config_sigmas, loss_weights, e0, baseline,
+    jitter, n_jobs) and makes its basis functions in ``_make_terms``.
+    """
+
+    @abstractmethod
+    def _make_terms(self, frames):
+        """Basis functions fitted to the frames: a list of terms."""
+
+    def fit(self, frames, y=None, *, checkpoint=None, progress=False):
+        """Fit to the energies, forces and stresses that the frames carry.
+
+        Parameters
+        ----------
+        frames : list of ase.Atoms
+            Labels in the attached calculator or under the usual keys: energy (eV, total),
+            forces (eV/Å), stress (eV/Å^3, ASE sign).
+        y : None
+            Ignored; for scikit-learn.
+        checkpoint : path-like or None
+            File that holds the work done so far. A killed fit that is started again
+            with the same frames and settings goes on from there and ends bitwise
+            equal. Removed at the end.
+        progress : bool or callable
+            True shows a bar with the time left; a callable gets (done, total) rows.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            For frames or labels that cannot be used; the message names the frame and the remedy.
+        """
+        start = time.perf_counter()
+        checked = check_frames(frames, "training frames")
+        check_stress(frames, "training frames", found=checked.labels)
+        problem = self._make_problem(list(frames), checked.labels)
+        saved = Checkpoint(checkpoint, problem) if checkpoint else None
+        with as_callback(progress, "fitting") as callback:
+            self.factors_ = stream(problem, self.n_jobs, saved, callback)
+        streamed = time.perf_counter()
+        self._solve(problem.terms, data_hash(frames), len(problem.frames))
+        if saved:
+            saved.remove()
+        self.fit_time_ = {"rows": streamed - start, "solve": time.perf_counter() - streamed}
+        return self
+
+    def forecast(self, frames):
+        """Time and memory that ``fit`` would need; see Forecast."""
+        checked = check_frames(frames, "training frames", warn=False)
+        return forecast(self._make_problem(list(frames), checked.labels), self.n_jobs)
+
+    def predict(self, frames, return_std=False):
+        """Total energies of frames, eV, shape (n_frames,); with `return_std` also their posterior sds."""
+        check_is_fitted(self, "potential_")
+        energy = np.array([self.potential_.compute(atoms).energy for atoms in frames])
+        if not return_std:
+            return energy
+        std = [self.potential_.uncertainty(atoms, derivatives=False).energy_std for atoms in frames]
+        return energy, np.array(std)
+
+    def evaluate(self, frames, uncertainty=False):
+        """Predictions beside the labels that the frames carry; see Evaluation.
+
+        Parameters
+        ----------
+        frames : list of ase.Atoms
+        uncertainty : bool
+            Also posterior sds of energies, forces, stress and local energies, and
+            novelty; about fifty times the cost.
+        """
+        check_is_fitted(self, "potential_")
+        return evaluate_frames(self.potential_, frames, [labels(atoms) for atoms in frames], uncertainty)
+
+    def score(self, frames, y=None):
+        """Minus the mean loss sum (dE/N)^2 / sigma_E^2, |dF|^2 / sigma_F^2, ... per labelled number."""
+        result, noise = self.evaluate(frames), self._noise()
+        volumes = np.array([atoms.get_volume() if atoms.pbc.all() else np.nan for atoms in frames])
+        virial = (result.stress - result.stress_ref) * (volumes / result.n_atoms)[:, None]
+        parts = [
+            result.residuals("energy") / 1e3 / noise.energy,
+            result.residuals("forces") / 1e3 / noise.forces,
+            virial[np.isfinite(virial)] / noise.virial,
+        ]
+        squares = np.concatenate(parts) ** 2
+        if not len(squares):
+            raise ValueError("frames: none of them carries a label to score against.")
+        return -float(squares.mean())
+
+    def save(self, path, compact=False):
+        """Write the model file (data only, no code); see io.model_file.save_model."""
+        from kernelff.io.model_file import save_model
+
+        save_model(path, self, compact=compact)
+
+    def _noise(self):
+        if self.loss_weights is not None:
+            return Noise.from_weights(self.loss_weights)
+        return Noise(self.sigma_energy, self.sigma_forces, self.sigma_virial, self.config_sigmas or {})
+
+    def _make_problem(self, frames, found):
+        noise = self._noise()
+        isolated = isolated_atom_energies(frames, found=found)
+        base = [None if self.baseline is None else baseline_results(self.baseline, atoms) for atoms in frames]
+        energies = [
+            lab.energy if b is None or lab.energy is None else lab.energy - b.energy
+            for lab, b in zip(found, base, strict=True)
+        ]
+        if self.baseline is not None:  # what the baseline gives an isolated atom belongs to the baseline
+            isolated = {
+                int(a.numbers[0]): e for a, e in zip(frames, energies, strict=True)
+                if len(a) == 1 and int(a.numbers[0]) in isolated and not a.pbc.any() and e is not None
+            }  # fmt: skip
+        self.e0_ = fit_e0(frames, energies, isolated, self.e0)
+        targets = [self._targets(*parts) for parts in zip(frames, found, base, strict=True)]
+        return Problem(self._make_terms(frames), frames, targets, noise)
+
+    def _targets(self, atoms, found, base):
+        """Labels minus e0 and baseline."""
+        energy, forces, virial = found.energy, found.forces, None
+        if found.stress is not None and atoms.pbc.all():
+            virial = -atoms.get_volume() * np.asarray(found.stress)
+        if energy is not None:
+            energy = energy - sum(self.e0_[int(z)] for z in atoms.numbers)
+        if base is not None:
+            energy = None if energy is None else energy - base.energy
+            forces = None if forces is None else forces - base.forces
+            virial = None if virial is None else virial - np.array([base.virial[a, b] for a, b in VOIGT])
+        return Targets(energy, forces, virial)
+
+    def _solve(self, terms, data, n_frames):
+        blocks = [
+            slice(columns.start + block.start, columns.start + block.stop)
+            for term, columns in zip(terms, term_columns(terms), strict=True)
+            for block in term.blocks
+        ]
+        K_MM = np.zeros((self.factors_.m - 2,) * 2)
+        for term, columns in zip(terms, term_columns(terms), strict=True):
+            K_MM[columns, columns] = term.gram()
+        whitening = Whitening.of(K_MM, blocks, jitter=self.jitter)
+        noise = self._noise()
+        sigmas = {name: noise.sigma(name) for name in self.factors_.groups}
+        solution = solve(self.factors_, whitening, sigmas, np.array([_STRESS_OFFSET_STD]))
+        self.rank_ = whitening.W.shape[1]
+        self.evidence_ = solution.evidence
+        self.stress_offset_ = float(solution.nuisance[0] / _GPA)
+        metadata = {"data_hash": data, "n_frames": n_frames, "rank": self.rank_, "evidence": self.evidence_}
+        metadata |= {"stress_offset_GPa": self.stress_offset_}
+        posterior = Posterior(solution.posterior, whitening.W)
+        self.potential_ = Potential(terms, solution.weights, self.e0_, posterior, self.baseline, metadata)

@@ -1,0 +1,175 @@
+"""Sparse Gaussian process regression on local environments (GAP)."""
+
+import numpy as np
+
+from kernelff.descriptors import SOAP, PairDistances
+from kernelff.kernels import DotProduct, SquaredExponential
+from kernelff.models.base import LinearModel
+from kernelff.neighbors import NeighborList, nearest_distance
+from kernelff.sparsification import METHODS, select_points
+from kernelff.terms import EnvironmentTerm, PairTerm
+
+
+class SparseGPR(LinearModel):
+    """Gaussian process on local environments, projected on a sparse set (DTC) [1]_ [2]_.
+
+    Parameters
+    ----------
+    descriptors : SOAP, PairDistances or list of them, optional
+        Summed in one model. ``SOAP()`` by default.
+    n_sparse : int or None or list
+        Sparse environments, shared evenly among the species; one number for all
+        descriptors or one each. None takes every environment of the data.
+    sparse_method : {"cur", "fps", "random"}
+        How the sparse set is chosen, see `sparsification.select_points`.
+    zeta : float
+        Exponent of the dot-product covariance of SOAP.
+    delta : float or list
+        Prior standard deviation of the local energies, eV; one or one per descriptor.
+    length_scale : float
+        Of the squared-exponential covariance of PairDistances, Å.
+    sigma_energy, sigma_forces, sigma_virial : float
+        Noise of the labels: eV per atom (the total's is times sqrt(n_atoms)), eV/Å,
+        eV per atom (likewise).
+    config_sigmas : dict, optional
+        config_type -> {"energy": ..., "forces": ..., "virial": ...}, any of them.
+    loss_weights : tuple of three floats, optional
+        (w_E, w_F, w_S) in place of the sigmas, see `noise.Noise.from_weights`.
+    e0 : dict, optional
+        Element or atomic number -> energy of the isolated atom, eV; else from
+        isolated-atom frames, else by least squares.
+    baseline : Potential or ase Calculator, optional
+        The model learns what it leaves.
+    jitter : float
+        Added to K_MM, only to reproduce models that were fitted with one.
+    n_jobs : int
+        Threads of the fit; -1 for all cores. The result is bitwise the same for any number.
+    random_state : int
+        Of the choice of sparse points.
+
+    Attributes
+    ----------
+    potential_ : Potential
+    e0_ : dict
+        Atomic number -> eV.
+    n_sparse_ : int
+        Sparse points chosen.
+    rank_ : int
+        Directions of the covariance K_MM that are kept.
+    stress_offset_ : float
+        Constant hydrostatic offset of the stress labels against the energies, GPa.
+    evidence_ : float
+        log p(labels) of the DTC model.
+    fit_time_ : dict
+        Seconds.
+
+    References
+    ----------
+    .. [1] Bartók, Payne, Kondor, Csányi, Phys. Rev. Lett. 104, 136403 (2010), doi:10.1103/PhysRevLett.104.136403
+    .. [2] Quiñonero-Candela, Rasmussen, J. Mach. Learn. Res. 6, 1939 (2005)
+
+    Examples
+    --------
+    >>> model = SparseGPR(n_sparse=500).fit(train)  # doctest: +SKIP
+    >>> energy, energy_std = model.predict(test, return_std=True)  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        descriptors=None,
+        *,
+        n_sparse=1000,
+        sparse_method="cur",
+        zeta=4.0,
+        delta=1.0,
+        length_scale=1.0,
+        sigma_energy=0.003,
+        sigma_forces=0.05,
+        sigma_virial=0.05,
+        config_sigmas=None,
+        loss_weights=None,
+        e0=None,
+        baseline=None,
+        jitter=0.0,
+        n_jobs=-1,
+        random_state=0,
+    ):
+        self.descriptors = descriptors
+        self.n_sparse = n_sparse
+        self.sparse_method = sparse_method
+        self.zeta = zeta
+        self.delta = delta
+        self.length_scale = length_scale
+        self.sigma_energy = sigma_energy
+        self.sigma_forces = sigma_forces
+        self.sigma_virial = sigma_virial
+        self.config_sigmas = config_sigmas
+        self.loss_weights = loss_weights
+        self.e0 = e0
+        self.baseline = baseline
+        self.jitter = jitter
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    @property
+    def n_sparse_(self):
+        return sum(term.n_functions for term in self.potential_.terms)
+
+    def _make_terms(self, frames):
+        descriptors = self._descriptor_list()
+        deltas = _one_each("delta", self.delta, len(descriptors))
+        counts = _one_each("n_sparse", self.n_sparse, len(descriptors))
+        self._check_values(deltas, counts)
+        rng = np.random.default_rng(self.random_state)
+        species = sorted({int(z) for atoms in frames for z in set(atoms.numbers)})
+        nearest = nearest_distance(frames)
+        terms = []
+        for descriptor, delta, n_sparse in zip(descriptors, deltas, counts, strict=True):
+            make = self._pair_term if isinstance(descriptor, PairDistances) else self._environment_term
+            terms.append(make(descriptor, delta, n_sparse, frames, species, nearest, rng))
+        return terms
+
+    def _environment_term(self, parameters, delta, n_sparse, frames, species, nearest, rng):
+        descriptor = parameters.build(species, nearest)
+        share = None if n_sparse is None else max(1, n_sparse // len(species))
+        points = {}
+        for z in species:
+
+            def blocks(z=z):
+                for atoms in frames:
+                    if (atoms.numbers == z).any():
+                        neighbors = NeighborList.from_atoms(atoms, descriptor.cutoff)
+                        yield descriptor.compute(neighbors)[atoms.numbers == z]
+
+            points[z] = select_points(blocks, share, self.sparse_method, rng)
+        return EnvironmentTerm(descriptor, DotProduct(self.zeta), delta, points)
+
+    def _pair_term(self, parameters, delta, n_sparse, frames, species, nearest, rng):
+        descriptor = parameters.build(species, nearest)
+        start = min(nearest, 0.5 * descriptor.cutoff) if np.isfinite(nearest) else 0.2 * descriptor.cutoff
+        # one dimension: an even grid spans it as well as any choice from the data
+        points = np.linspace(0.5 * start, descriptor.cutoff, n_sparse or 30)
+        return PairTerm(descriptor, SquaredExponential(self.length_scale), delta, points)
+
+    def _descriptor_list(self):
+        if self.descriptors is None:
+            return [SOAP()]
+        return list(self.descriptors) if isinstance(self.descriptors, (list, tuple)) else [self.descriptors]
+
+    def _check_values(self, deltas, counts):
+        for delta in deltas:
+            if not (np.isfinite(delta) and delta > 0):
+                raise ValueError(f"delta: must be > 0 eV, got {delta!r}.")
+        for n_sparse in counts:
+            if n_sparse is not None and not (isinstance(n_sparse, (int, np.integer)) and n_sparse > 0):
+                raise ValueError(f"n_sparse: must be a whole number > 0 or None, got {n_sparse!r}.")
+        if self.sparse_method not in METHODS:
+            raise ValueError(f"sparse_method: must be one of {METHODS}, got {self.sparse_method!r}.")
+
+
+def _one_each(name, value, n):
+    """One value per descriptor."""
+    values = list(value) if isinstance(value, (list, tuple)) else [value] * n
+    if len(values) != n:
+        raise ValueError(f"{name}: {len(values)} values for {n} descriptors; give one, or one each.")
+    return values

@@ -1,0 +1,201 @@
+"""The waist of the package: whoever fits ends with a Potential, whoever runs atoms starts from one."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from kernelff.assembly import VOIGT, forces_and_virial, neighbors_of, term_columns
+from kernelff.terms import term_from_state
+from kernelff.uncertainty import Posterior
+
+
+class Results(NamedTuple):
+    """Energy and its derivatives of one frame."""
+
+    energy: float  # eV
+    energies: np.ndarray  # (n_atoms,), eV, sum to energy
+    forces: np.ndarray  # (n_atoms, 3), eV/Å
+    virial: np.ndarray  # (3, 3), eV, -dE/dstrain = -volume * stress
+    stress: np.ndarray | None  # (6,), eV/Å^3, xx yy zz yz xz xy; None without a 3-D cell
+
+
+class Potential:
+    """A fitted model, lowered to plain data: immutable and thread-safe.
+
+    Parameters
+    ----------
+    terms : list
+        Basis functions, see terms.py.
+    weights : ndarray of shape (n_functions,)
+    e0 : dict
+        Atomic number -> energy of the isolated atom, eV; its keys are the species.
+    posterior : Posterior or None
+        None for a model without error bars.
+    baseline : Potential or ase Calculator or None
+        Added to the model.
+    metadata : dict
+        JSON-able facts about the fit.
+    """
+
+    def __init__(self, terms, weights, e0, posterior=None, baseline=None, metadata=None):
+        self.terms = tuple(terms)
+        self.weights = np.array(weights, dtype=float)
+        self.weights.flags.writeable = False
+        self.e0 = {int(z): float(e) for z, e in sorted(e0.items())}
+        self.posterior, self.baseline = posterior, baseline
+        self.metadata = dict(metadata or {})
+
+    @property
+    def species(self):
+        """Atomic numbers that the model knows, ascending."""
+        return tuple(self.e0)
+
+    @property
+    def cutoff(self):
+        """Å; how far a centre sees."""
+        return max(term.cutoff for term in self.terms)
+
+    def compute(self, atoms):
+        """Energy, local energies, forces, virial and stress of a frame.
+
+        Parameters
+        ----------
+        atoms : ase.Atoms
+
+        Returns
+        -------
+        Results
+
+        Raises
+        ------
+        ValueError
+            For species the model was not fitted to, or broken geometry.
+        """
+        self._check_species(atoms)
+        neighbors = neighbors_of(self.terms, atoms)
+        energies = np.array([self.e0[int(z)] for z in neighbors.numbers])
+        gradients = np.zeros((neighbors.n_pairs, 3))
+        for term, columns in zip(self.terms, term_columns(self.terms), strict=True):
+            e, g = term.evaluate(neighbors, self.weights[columns])
+            energies += e
+            gradients += g
+        forces, virial = forces_and_virial(neighbors, gradients)
+        if self.baseline is not None:
+            base = baseline_results(self.baseline, atoms)
+            energies = energies + base.energies
+            forces, virial = forces + base.forces, virial + base.virial
+        return Results(
+            energy=float(energies.sum()),
+            energies=energies,
+            forces=forces,
+            virial=virial,
+            stress=stress_of(virial, neighbors.volume),
+        )
+
+    def uncertainty(self, atoms, derivatives=True):
+        """Posterior standard deviations and novelty of a frame.
+
+        Parameters
+        ----------
+        atoms : ase.Atoms
+        derivatives : bool
+            Forces and stress too; they cost the fitting rows of the frame,
+            about fifty times an evaluation.
+
+        Returns
+        -------
+        Uncertainty
+
+        Raises
+        ------
+        ValueError
+            If the model carries no posterior.
+        """
+        if self.posterior is None:
+            raise ValueError(
+                "uncertainty: this model carries no posterior (it was saved with compact=True). "
+                "Save it without compact, or fit it again."
+            )
+        self._check_species(atoms)
+        calls = self.posterior.complete if derivatives else self.posterior.local
+        return calls(self.terms, atoms)
+
+    def calculator(self, uncertainty=False):
+        """ASE calculator of this potential, see PotentialCalculator."""
+        from kernelff.calculator import PotentialCalculator
+
+        return PotentialCalculator(self, uncertainty=uncertainty)
+
+    def to_state(self):
+        """(params, arrays) of plain data; an ASE calculator as baseline does not go along."""
+        params = {"e0": {str(z): e for z, e in self.e0.items()}, "metadata": self.metadata, "terms": []}
+        arrays = {"weights": self.weights}
+        for k, term in enumerate(self.terms):
+            term_params, term_arrays = term.to_state()
+            params["terms"].append(term_params)
+            arrays |= {f"terms.{k}.{name}": array for name, array in term_arrays.items()}
+        if self.posterior is not None:
+            arrays |= {"posterior.P": self.posterior.P, "posterior.W": self.posterior.W}
+        if isinstance(self.baseline, Potential):
+            params["baseline"], baseline_arrays = self.baseline.to_state()
+            arrays |= {f"baseline.{name}": array for name, array in baseline_arrays.items()}
+        elif self.baseline is not None:
+            params["baseline_calculator"] = type(self.baseline).__name__
+        return params, arrays
+
+    @classmethod
+    def from_state(cls, params, arrays, baseline=None):
+        """The potential that ``to_state`` described.
+
+        Raises
+        ------
+        ValueError
+            If it was fitted on top of an ASE calculator and none is given.
+        """
+        if "baseline_calculator" in params and baseline is None:
+            raise ValueError(
+                f"baseline: this model adds to the ASE calculator {params['baseline_calculator']}, which a "
+                "model file cannot hold. Pass it: load(path, baseline=calculator)."
+            )
+        if "baseline" in params:
+            baseline = cls.from_state(params["baseline"], _under("baseline.", arrays))
+        terms = [term_from_state(p, _under(f"terms.{k}.", arrays)) for k, p in enumerate(params["terms"])]
+        posterior = None
+        if "posterior.P" in arrays:
+            posterior = Posterior(arrays["posterior.P"], arrays["posterior.W"])
+        e0 = {int(z): e for z, e in params["e0"].items()}
+        return cls(terms, arrays["weights"], e0, posterior, baseline, params["metadata"])
+
+    def _check_species(self, atoms):
+        unknown = sorted({int(z) for z in set(atoms.numbers)} - set(self.e0))
+        if unknown:
+            raise ValueError(
+                f"atoms: species {unknown} are unknown to this model, which was fitted to {list(self.e0)}. "
+                "Fit it to frames that contain them."
+            )
+
+
+def baseline_results(baseline, atoms):
+    """Results of a baseline: a Potential or any ASE calculator."""
+    if hasattr(baseline, "compute"):
+        return baseline.compute(atoms)
+    copy = atoms.copy()
+    copy.calc = baseline
+    energy, forces = float(copy.get_potential_energy()), copy.get_forces()
+    virial, stress = np.full((3, 3), np.nan), None
+    if atoms.pbc.all():
+        stress = copy.get_stress()
+        for (a, b), s in zip(VOIGT, stress, strict=True):
+            virial[a, b] = virial[b, a] = -atoms.get_volume() * s
+    return Results(energy, np.full(len(atoms), energy / len(atoms)), forces, virial, stress)
+
+
+def stress_of(virial, volume):
+    """ASE stress (6,) = -virial / volume, None without a volume."""
+    if np.isnan(volume):
+        return None
+    return np.array([-virial[a, b] / volume for a, b in VOIGT])
+
+
+def _under(prefix, arrays):
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

@@ -1,0 +1,39 @@
+"""Progress bars with the time left, for everything long."""
+
+from contextlib import contextmanager
+
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+
+@contextmanager
+def as_callback(progress, title):
+    """Turn a fit's `progress` argument into a callable (done, total), or None.
+
+    Parameters
+    ----------
+    progress : bool or callable
+        True opens a bar on the terminal for the duration of the context.
+    title : str
+    """
+    if progress is not True:
+        yield progress or None
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("rows"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,0 +1,164 @@
+"""Frames -> factors, chunk by chunk, in any number of threads, resumable.
+
+The cut into chunks and the order in which their factors are merged depend on
+the data alone, so the result is bitwise the same for any number of threads and
+for a run that was killed and resumed. Memory: one chunk of rows per thread and
+the factors, whatever the number of frames.
+"""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from joblib import Parallel, delayed
+from threadpoolctl import threadpool_limits
+
+from kernelff.assembly import Targets, fill_gradient_rows, local_values, n_functions, neighbors_of
+from kernelff.factors import Factors
+from kernelff.noise import Noise
+
+_ROWS_PER_CHUNK = 4  # times the number of columns: merging then costs little beside folding
+_MIN_ROWS = 2048
+_SECONDS_BETWEEN_CHECKPOINTS = 10.0
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Everything the rows are made of.
+
+    Attributes
+    ----------
+    terms : list
+        Basis functions, see terms.py.
+    frames : list of ase.Atoms
+    targets : list of Targets
+    noise : Noise
+    """
+
+    terms: list
+    frames: list
+    targets: list[Targets]
+    noise: Noise
+
+    n_nuisance = 1  # the hydrostatic offset of the stress labels, eV/Å^3
+
+    @property
+    def m(self):
+        """Columns of a row: functions, nuisance, target."""
+        return n_functions(self.terms) + self.n_nuisance + 1
+
+    def rows_of(self, k):
+        """Number of rows of frame k by kind."""
+        energy, forces, virial = self.targets[k]
+        return {
+            "energy": int(energy is not None),
+            "forces": 0 if forces is None else forces.size,
+            "virial": 0 if virial is None else 6,
+        }
+
+    def chunks(self):
+        """Ranges of frames (start, stop) with about `_ROWS_PER_CHUNK` m rows each."""
+        limit = max(_ROWS_PER_CHUNK * self.m, _MIN_ROWS)
+        chunks, start, rows = [], 0, 0
+        for k in range(len(self.frames)):
+            rows += sum(self.rows_of(k).values())
+            if rows >= limit or k == len(self.frames) - 1:
+                chunks.append((start, k + 1))
+                start, rows = k + 1, 0
+        return chunks
+
+
+def stream(problem, n_jobs=1, checkpoint=None, progress=None):
+    """Fold all rows into factors.
+
+    Parameters
+    ----------
+    problem : Problem
+    n_jobs : int
+        Threads; -1 for all cores.
+    checkpoint : Checkpoint or None
+        Holds the factors of the chunks that are done.
+    progress : callable or None
+        Called with (rows done, rows in all) after every chunk.
+
+    Returns
+    -------
+    Factors
+    """
+    chunks = problem.chunks()
+    rows = [sum(sum(problem.rows_of(k).values()) for k in range(*chunk)) for chunk in chunks]
+    done, factors = checkpoint.load() if checkpoint else (0, None)
+    factors = factors or Factors(problem.m)
+    saved = time.monotonic()
+    try:
+        with threadpool_limits(limits=1, user_api="blas"):
+            jobs = (delayed(chunk_factors)(problem, *chunk) for chunk in chunks[done:])
+            for part in Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")(jobs):
+                factors.merge(part)
+                done += 1
+                if progress:
+                    progress(sum(rows[:done]), sum(rows))
+                if checkpoint and time.monotonic() - saved > _SECONDS_BETWEEN_CHECKPOINTS:
+                    checkpoint.save(done, factors)
+                    saved = time.monotonic()
+    finally:  # also on Ctrl-C: nothing that is merged is lost
+        if checkpoint:
+            checkpoint.save(done, factors)
+    return factors
+
+
+def chunk_factors(problem, start, stop):
+    """Factors of the frames start..stop, each noise group by itself."""
+    blocks = _row_blocks(problem, range(start, stop))
+    log_scales = dict.fromkeys(blocks, 0.0)
+    filled = dict.fromkeys(blocks, 0)
+    for k in range(start, stop):
+        rows, scales = _empty_rows(problem, k, blocks, filled)
+        _fill_frame(problem, k, rows)
+        for kind, (name, scale) in scales.items():
+            rows[kind] /= scale
+            log_scales[name] += len(rows[kind]) * np.log(scale)
+    factors = Factors(problem.m)
+    for name, block in blocks.items():
+        factors.group(name).add(block, log_scales[name])
+    return factors
+
+
+def _row_blocks(problem, indices):
+    """One zeroed array of rows per noise group."""
+    counts = {}
+    for k in indices:
+        for kind, n in problem.rows_of(k).items():
+            if n:
+                name, _ = problem.noise.of(kind, problem.frames[k])
+                counts[name] = counts.get(name, 0) + n
+    return {name: np.zeros((n, problem.m)) for name, n in counts.items()}
+
+
+def _empty_rows(problem, k, blocks, filled):
+    """Views of the rows of frame k by kind, and (group, scale) of the kinds it carries."""
+    rows = {kind: np.zeros((0, problem.m)) for kind in ("energy", "forces", "virial")}
+    scales = {}
+    for kind, n in problem.rows_of(k).items():
+        if n:
+            name, scale = problem.noise.of(kind, problem.frames[k])
+            rows[kind] = blocks[name][filled[name] : filled[name] + n]
+            filled[name] += n
+            scales[kind] = name, scale
+    return rows, scales
+
+
+def _fill_frame(problem, k, rows):
+    target = problem.targets[k]
+    neighbors = neighbors_of(problem.terms, problem.frames[k])
+    fill_gradient_rows(problem.terms, neighbors, rows["forces"], rows["virial"])
+    if len(rows["energy"]):
+        phi, _ = local_values(problem.terms, neighbors)
+        rows["energy"][0, : phi.shape[1]] = phi.sum(axis=0)
+        rows["energy"][0, -1] = target.energy
+    if len(rows["forces"]):
+        rows["forces"][:, -1] = target.forces.ravel()
+    if len(rows["virial"]):
+        # labels = true stress + p identity: the virial labels carry -volume p in xx, yy and zz
+        rows["virial"][:3, -2] = -neighbors.volume
+        rows["virial"][:, -1] = target.virial

@@ -1,0 +1,58 @@
+"""Compiled parts of kernelff.
+
+The SOAP loops (ext/soap.c) are one C source compiled once per instruction set into objects with
+their own symbol names, linked into a single Cython module which chooses at import; that keeps one
+.pyx and one module name where three Extensions would need three generated copies of the door.
+No -march=native: the wheel runs on any CPU of its architecture.
+"""
+
+import platform
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+FLAGS = ["-O3", "-std=gnu11", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
+X86 = platform.machine().lower() in ("x86_64", "amd64")
+AVX512 = ["-mavx512f", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma", "-mprefer-vector-width=512"]
+
+# instruction set -> (lanes of float64, compiler flags)
+ISAS = {"base": (2, [])} | ({"avx2": (4, ["-mavx2", "-mfma"]), "avx512": (8, AVX512)} if X86 else {})
+SOAP_SOURCES = ["ext/soap.c", "ext/soap_derivatives.h", "ext/soap.h"]
+
+
+class BuildPerIsa(build_ext):
+    """Compile ext/soap.c for every instruction set before linking kernelff._soap."""
+
+    def build_extension(self, ext):
+        if ext.name == "kernelff._soap":
+            ext.extra_objects = [obj for isa in ISAS for obj in self.compile_isa(isa)]
+        super().build_extension(ext)
+
+    def compile_isa(self, isa):
+        lanes, flags = ISAS[isa]
+        return self.compiler.compile(
+            SOAP_SOURCES[:1],
+            output_dir=f"{self.build_temp}/{isa}",
+            macros=[("SOAP_ISA", isa), ("LANES", str(lanes))],
+            extra_postargs=FLAGS + flags,
+            depends=SOAP_SOURCES,
+        )
+
+
+soap = Extension(
+    "kernelff._soap",
+    ["ext/_soap.pyx", "ext/soap_dispatch.c"],
+    include_dirs=["ext"],
+    define_macros=[("SOAP_X86", None)] if X86 else [],
+    extra_compile_args=FLAGS,
+    depends=SOAP_SOURCES,
+)
+linalg = Extension("kernelff._linalg", ["ext/_linalg.pyx"], extra_compile_args=FLAGS)
+extensions = cythonize(
+    [soap, linalg],
+    build_dir="build/cython",
+    compiler_directives={"language_level": 3, "boundscheck": False, "wraparound": False, "cdivision": True},
+)
+
+setup(ext_modules=extensions, cmdclass={"build_ext": BuildPerIsa})

@@ -1,0 +1,88 @@
+"""Streamed fits: the same bits for any number of threads, and after a kill."""
+
+import numpy as np
+import pytest
+from labelled import emt_frames, small_model
+
+from kernelff import streaming
+
+
+@pytest.fixture(scope="module")
+def frames():
+    return emt_frames(12, 7)
+
+
+@pytest.fixture
+def small_chunks(monkeypatch):
+    monkeypatch.setattr(streaming, "_MIN_ROWS", 40)
+    monkeypatch.setattr(streaming, "_ROWS_PER_CHUNK", 1)
+
+
+def weights(model):
+    return model.potential_.weights
+
+
+def test_threads_do_not_change_a_bit(frames, small_chunks):
+    one = small_model(n_jobs=1).fit(frames)
+    three = small_model(n_jobs=3).fit(frames)
+    assert np.array_equal(weights(one), weights(three))
+
+
+def test_chunks_change_rounding_only(frames, small_chunks, monkeypatch):
+    many = small_model(n_jobs=1).fit(frames)
+    monkeypatch.setattr(streaming, "_MIN_ROWS", 10**6)
+    whole = small_model(n_jobs=1).fit(frames)
+    np.testing.assert_allclose(many.predict(frames), whole.predict(frames), atol=1e-8)
+
+
+class Killed(Exception):
+    pass
+
+
+def kill_after(n):
+    calls = []
+
+    def progress(done, total):
+        calls.append(done)
+        if len(calls) == n:
+            raise Killed
+
+    return progress
+
+
+@pytest.mark.parametrize("n_chunks", [1, 3])
+def test_resumed_fit_is_bitwise_the_same(frames, small_chunks, tmp_path, n_chunks):
+    path = tmp_path / "fit.ckpt"
+    with pytest.raises(Killed):
+        small_model(n_jobs=1).fit(frames, checkpoint=path, progress=kill_after(n_chunks))
+    assert path.exists()
+    seen = []
+    resumed = small_model(n_jobs=2).fit(frames, checkpoint=path, progress=lambda done, total: seen.append(done))
+    untouched = small_model(n_jobs=1).fit(frames)
+    assert np.array_equal(weights(resumed), weights(untouched))
+    all_chunks = len(small_model(n_jobs=1)._make_problem(frames, [labels_of(a) for a in frames]).chunks())
+    assert len(seen) == all_chunks - n_chunks
+    assert not path.exists()
+
+
+def labels_of(atoms):
+    from kernelff.io.label_keys import labels
+
+    return labels(atoms)
+
+
+def test_checkpoint_of_another_fit_is_refused(frames, small_chunks, tmp_path):
+    path = tmp_path / "fit.ckpt"
+    with pytest.raises(Killed):
+        small_model(n_jobs=1).fit(frames, checkpoint=path, progress=kill_after(1))
+    with pytest.raises(ValueError, match="other data or other settings"):
+        small_model(n_jobs=1, sigma_forces=0.2).fit(frames, checkpoint=path)
+
+
+def test_damaged_checkpoint_is_refused(frames, small_chunks, tmp_path):
+    path = tmp_path / "fit.ckpt"
+    with pytest.raises(Killed):
+        small_model(n_jobs=1).fit(frames, checkpoint=path, progress=kill_after(1))
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ValueError, match="truncated"):
+        small_model(n_jobs=1).fit(frames, checkpoint=path)
