@@ -24,7 +24,7 @@ from kernelff.io.label_keys import labels
 from kernelff.models.base import _STRESS_OFFSET_STD
 from kernelff.streaming import Problem, stream
 
-SIGMAS = [(e, f, v) for e in (0.001, 0.003, 0.01) for f in (0.05,) for v in (0.02, 0.05, 0.2)]
+SIGMAS = "0.001,0.05,0.05 0.003,0.05,0.05 0.003,0.05,0.2 0.01,0.05,0.05"
 
 
 def main():
@@ -44,7 +44,7 @@ def report(path, text, frames, settings, options):
     folds = [fold_factors(problem, frames, fold, options.folds, options.jobs) for fold in range(options.folds)]
     print(f"{path} {text}: {time.process_time() - start:.0f} CPU s")
     whitening = Whitening.of(problem.terms[0].gram(), problem.terms[0].blocks)
-    for sigmas in SIGMAS:
+    for sigmas in ([float(s) for s in three.split(",")] for three in options.sigmas.split()):
         errors = np.mean([held_out(folds, k, whitening, sigmas, frames) for k in range(options.folds)], axis=0)
         energy, forces, stress = np.sqrt(errors)
         print(f"   sigmas {sigmas}: {1e3 * energy:7.2f} {forces:8.4f} {stress:7.3f}", flush=True)
@@ -87,6 +87,7 @@ def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="+")
     parser.add_argument("--set", action="append", help="SOAP and SparseGPR settings, e.g. 'n_max=6 zeta=3'")
+    parser.add_argument("--sigmas", default=SIGMAS, help="triples energy,forces,virial")
     parser.add_argument("--n-sparse", type=int, default=500)
     parser.add_argument("--every", type=int, default=1, help="use every n-th frame")
     parser.add_argument("--folds", type=int, default=4)

@@ -49,7 +49,7 @@ class ElasticConstants:
         return (self.c11 + 2 * self.c12) / 3
 
 
-def equation_of_state(atoms, calculator, *, volume_range=0.06, n_points=9):
+def equation_of_state(atoms, calculator, *, volume_range=0.08, n_points=11):
     """Scale a crystal and fit its energy by the third-order Birch-Murnaghan equation.
 
     Parameters
@@ -70,21 +70,16 @@ def equation_of_state(atoms, calculator, *, volume_range=0.06, n_points=9):
     ValueError
         If the energy has no minimum in the range.
     """
-    scales = np.linspace(1 - volume_range, 1 + volume_range, n_points)
-    n_atoms, volumes, energies = len(atoms), [], []
-    for scale in scales:
-        scaled = _scaled(atoms, scale)
-        scaled.calc = calculator
-        volumes.append(scaled.get_volume() / n_atoms)
-        energies.append(scaled.get_potential_energy() / n_atoms)
-    volumes, energies = np.array(volumes), np.array(energies)
+    volumes, energies = volume_scan(
+        atoms, calculator, np.linspace(1 - volume_range, 1 + volume_range, n_points)
+    )
     if np.argmin(energies) in (0, n_points - 1):
         raise ValueError(
             f"the energy has no minimum between {volumes[0]:.3f} and {volumes[-1]:.3f} Å^3/atom; "
             "start from a crystal nearer to equilibrium or widen volume_range"
         )
     volume, energy, modulus = _FittedEquation(volumes, energies, eos="birchmurnaghan").fit(warn=False)
-    relaxed = _scaled(atoms, volume * n_atoms / atoms.get_volume())
+    relaxed = _scaled(atoms, volume * len(atoms) / atoms.get_volume())
     return EquationOfState(
         volumes=volumes,
         energies=energies,
@@ -93,6 +88,30 @@ def equation_of_state(atoms, calculator, *, volume_range=0.06, n_points=9):
         lattice_constant=float(relaxed.cell.get_bravais_lattice().a),
         bulk_modulus=float(modulus / GPa),
     )
+
+
+def volume_scan(atoms, calculator, ratios):
+    """Energies of a crystal scaled to other volumes.
+
+    Parameters
+    ----------
+    atoms : ase.Atoms
+    calculator : ase.calculators.calculator.Calculator
+    ratios : sequence of float
+        New volumes relative to that of `atoms`.
+
+    Returns
+    -------
+    volumes, energies : ndarray of shape (n_ratios,)
+        Per atom, Å^3 and eV.
+    """
+    volumes, energies = [], []
+    for ratio in ratios:
+        scaled = _scaled(atoms, ratio)
+        scaled.calc = calculator
+        volumes.append(scaled.get_volume() / len(atoms))
+        energies.append(scaled.get_potential_energy() / len(atoms))
+    return np.array(volumes), np.array(energies)
 
 
 def relax_volume(atoms, calculator, *, smax=1e-5, steps=200):
@@ -208,4 +227,6 @@ def _stress_slope(atoms, calculator, direction, strain, fmax):
 def _relax_atoms(atoms, calculator, fmax, steps):
     atoms.calc = calculator
     if not FIRE(atoms, logfile=None).run(fmax=fmax, steps=steps):
-        raise RuntimeError(f"forces stay above {fmax} eV/Å after {steps} steps; is the model fit for this structure?")
+        raise RuntimeError(
+            f"forces stay above {fmax} eV/Å after {steps} steps; is the model fit for this structure?"
+        )

@@ -1,10 +1,16 @@
 """Streamed fits: the same bits for any number of threads, and after a kill."""
 
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from labelled import emt_frames, small_model
 
 from kernelff import streaming
+from kernelff.io.label_keys import labels
 
 
 @pytest.fixture(scope="module")
@@ -60,15 +66,12 @@ def test_resumed_fit_is_bitwise_the_same(frames, small_chunks, tmp_path, n_chunk
     resumed = small_model(n_jobs=2).fit(frames, checkpoint=path, progress=lambda done, total: seen.append(done))
     untouched = small_model(n_jobs=1).fit(frames)
     assert np.array_equal(weights(resumed), weights(untouched))
-    all_chunks = len(small_model(n_jobs=1)._make_problem(frames, [labels_of(a) for a in frames]).chunks())
-    assert len(seen) == all_chunks - n_chunks
+    assert len(seen) == len(problem_of(frames).chunks()) - n_chunks
     assert not path.exists()
 
 
-def labels_of(atoms):
-    from kernelff.io.label_keys import labels
-
-    return labels(atoms)
+def problem_of(frames):
+    return small_model()._make_problem(frames, [labels(atoms) for atoms in frames])
 
 
 def test_checkpoint_of_another_fit_is_refused(frames, small_chunks, tmp_path):
@@ -86,3 +89,28 @@ def test_damaged_checkpoint_is_refused(frames, small_chunks, tmp_path):
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ValueError, match="truncated"):
         small_model(n_jobs=1).fit(frames, checkpoint=path)
+
+
+def test_fit_killed_without_warning_resumes_bitwise(frames, small_chunks, tmp_path):
+    """kill -9 in the middle of a fit of another process."""
+    path = tmp_path / "fit.ckpt"
+    script = f"""
+import os, signal, sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from kernelff import streaming
+from labelled import emt_frames, small_model
+streaming._MIN_ROWS, streaming._ROWS_PER_CHUNK, streaming._SECONDS_BETWEEN_CHECKPOINTS = 40, 1, -1.0
+seen = []
+def progress(done, total):
+    seen.append(done)
+    if len(seen) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+small_model(n_jobs=1).fit(emt_frames(12, 7), checkpoint={str(path)!r}, progress=progress)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    seen = []
+    resumed = small_model(n_jobs=1).fit(frames, checkpoint=path, progress=lambda done, total: seen.append(done))
+    untouched = small_model(n_jobs=1).fit(frames)
+    assert np.array_equal(weights(resumed), weights(untouched))
+    assert 0 < len(seen) < len(problem_of(frames).chunks())

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import structures
 from ase import units
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
 from ase.md.langevin import Langevin
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 from ase.neighborlist import neighbor_list
-
-import structures
 from label import label, rounded
 
 CLOSEST = 1.7  # Å; a snapshot with nearer atoms is where the first model has failed
@@ -99,15 +98,13 @@ def trajectory(run, potential):
     for number in range(1, run.snapshots + 1):
         if run.final_temperature is not None:
             share = number / run.snapshots
-            dynamics.set_temperature(
-                temperature_K=run.temperature + share * (run.final_temperature - run.temperature)
-            )
+            dynamics.set_temperature(temperature_K=run.temperature + share * (run.final_temperature - run.temperature))
         dynamics.run(round(run.every / run.timestep))
         if len(neighbor_list("i", atoms, CLOSEST)):
             print(f"{run.origin}: stopped, atoms nearer than {CLOSEST} Å", flush=True)
             break
         snapshot = rounded(atoms)
-        snapshot.set_velocities(None) if snapshot.has("momenta") else None
+        snapshot.arrays.pop("momenta", None)
         snapshot.info = {"k": k, "temperature": run.temperature}
         snapshots.append(structures.tagged(snapshot, config_type_of(run), run.origin, run.split))
     return snapshots
@@ -120,13 +117,15 @@ def config_type_of(run):
     return "liquid" if run.temperature > 2000 else f"md-{run.temperature:.0f}K"
 
 
-def stage_2(work):
-    """Snapshots of all trajectories, made now or read back."""
+def stage_2(work, only_stored=False):
+    """Snapshots of all trajectories, made now or read back (with `only_stored`: read back only)."""
     folder = Path(work) / "md"
     folder.mkdir(parents=True, exist_ok=True)
     potential, frames = None, []
     for run in runs():
         path = folder / f"{run.origin}.xyz"
+        if not path.exists() and only_stored:
+            continue
         if not path.exists():
             potential = potential or first_model(work)
             snapshots = trajectory(run, potential)
@@ -137,7 +136,7 @@ def stage_2(work):
             partial = path.with_suffix(".part")
             write(partial, snapshots, format="extxyz")
             partial.rename(path)
-        for snapshot in read(path, index=":"):
+        for snapshot in read(path, index=":", format="extxyz"):
             snapshot.info["k"] = structures.diamond(run.n_atoms).info["k"]
             frames.append(snapshot)
     return frames

@@ -99,6 +99,13 @@ def run_pw(atoms, k, settings, log):
         return next(read_espresso_out(fd, slice(-1, None)))
 
 
+def find(atoms, work, k=None, settings=None):
+    """Label of a frame if it is on disk, else None; arguments as for ``label``."""
+    k = json.loads(json.dumps(k or atoms.info["k"]))
+    stored = Path(work) / f"{key_of(rounded(atoms), k, settings or Settings())}.json"
+    return json.loads(stored.read_text()) if stored.exists() else None
+
+
 def label(atoms, work, k=None, settings=None):
     """Energy (eV), forces (eV/Å) and stress (eV/Å^3, ASE sign) of a frame; read back when already done.
 
@@ -129,10 +136,11 @@ def label(atoms, work, k=None, settings=None):
     atoms = rounded(atoms)
     work = Path(work)
     work.mkdir(parents=True, exist_ok=True)
+    known = find(atoms, work, k, settings)
+    if known is not None:
+        return known
     key = key_of(atoms, k, settings)
     stored = work / f"{key}.json"
-    if stored.exists():
-        return json.loads(stored.read_text())
     log = work / f"{key}.out"
     start = time.perf_counter()
     result = run_pw(atoms, k, settings, log)

@@ -10,12 +10,11 @@ import json
 from pathlib import Path
 
 import numpy as np
+import structures
 from ase import Atoms, units
 from ase.calculators.calculator import Calculator, all_changes
 from ase.eos import EquationOfState
 from ase.optimize import BFGS
-
-import structures
 from label import label
 from settings import Settings, describe
 
@@ -48,7 +47,7 @@ def equation_of_state(work):
     eos = EquationOfState(volumes, energies, eos="birchmurnaghan")
     v0, e0, bulk_modulus = eos.fit()
     residual = np.abs(eos.func(volumes, *eos.eos_parameters) - energies).max() / 2
-    return (2 * v0) ** (1 / 3), e0 / 2, bulk_modulus / units.GPa, residual
+    return (4 * v0) ** (1 / 3), e0 / 2, bulk_modulus / units.GPa, residual
 
 
 def elastic_constants(work, a0, step=0.005):
@@ -164,6 +163,7 @@ def main():
     parser.add_argument("output", type=Path)
     options = parser.parse_args()
     values = reference(options.work)
+    (Path(options.work) / "reference.done").touch()  # from now on the path of the vacancy is on disk
     options.output.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n")
     print(json.dumps({k: v for k, v in values.items() if k != "dft"}, indent=2, ensure_ascii=False))
 

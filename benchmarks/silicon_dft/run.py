@@ -23,9 +23,7 @@ def frames_of(stage, work):
 
 def main():
     """Command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", help="folder of the labels")
     parser.add_argument("--stage", type=int, choices=(1, 2), default=1)
     options = parser.parse_args()

@@ -123,13 +123,9 @@ def phase_cells():
     yield "bcc", bulk("Si", "bcc", a=3.09), 0.15, (1, 1, 1)
     yield "fcc", bulk("Si", "fcc", a=3.87), 0.15, (1, 1, 1)
     yield "sc", bulk("Si", "sc", a=2.53), 0.15, (1, 1, 1)
-    hexagonal = crystal(
-        "Si", [(1 / 3, 2 / 3, 0.0625)], spacegroup=194, cellpar=[3.86, 3.86, 6.37, 90, 90, 120]
-    )
+    hexagonal = crystal("Si", [(1 / 3, 2 / 3, 0.0625)], spacegroup=194, cellpar=[3.86, 3.86, 6.37, 90, 90, 120])
     yield "hexagonal-diamond", hexagonal, 0.22, (0, 0, 1)
-    tin = crystal(
-        "Si", [(0, 0, 0)], spacegroup=141, cellpar=[4.82, 4.82, 2.65, 90, 90, 90], primitive_cell=True
-    )
+    tin = crystal("Si", [(0, 0, 0)], spacegroup=141, cellpar=[4.82, 4.82, 2.65, 90, 90, 90], primitive_cell=True)
     yield "beta-tin", tin, 0.18, (1, 1, 1)
     bc8 = crystal("Si", [(0.1003,) * 3], spacegroup=206, cellpar=[6.66] * 3 + [90] * 3, primitive_cell=True)
     yield "bc8", bc8, 0.25, (1, 1, 1)

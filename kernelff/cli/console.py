@@ -4,7 +4,6 @@ import functools
 import warnings
 from pathlib import Path
 
-import click
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -21,6 +20,7 @@ def guarded(command):
     Parameters
     ----------
     command : callable
+        Takes the keyword ``context``, a `typer.Context`.
 
     Returns
     -------
@@ -34,12 +34,12 @@ def guarded(command):
             with warnings.catch_warnings():
                 warnings.showwarning = _show_warning
                 return command(*args, **kwargs)
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
+        except (typer.Exit, typer.Abort, typer.BadParameter):
             raise
         except KeyboardInterrupt:
             fail("stopped", code=130)
         except Exception as error:
-            if click.get_current_context().find_root().params.get("debug"):
+            if kwargs["context"].find_root().params.get("debug"):
                 raise
             fail(_message(error))
 
@@ -88,7 +88,8 @@ def _message(error):
         return "not enough memory; fewer sparse points (--n-sparse) need less"
     if isinstance(error, _USER_ERRORS) and str(error):
         return str(error)
-    return f"{type(error).__name__}: {error}. This looks like a fault of kernelff: kernelff --debug ... shows where."
+    name = type(error).__name__
+    return f"{name}: {error}. This looks like a fault of kernelff; kernelff --debug ... shows where."
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None):

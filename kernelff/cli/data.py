@@ -1,7 +1,7 @@
 """Frames for the commands: read, summarised, checked."""
 
 from kernelff.cli.console import console
-from kernelff.cli.tables import data_table
+from kernelff.cli.tables import text_table
 from kernelff.io import describe, read_raw_frames, with_labels
 
 
@@ -29,7 +29,7 @@ def load_frames(path, keys, title, require_labels=True):
     raw = read_raw_frames(path)
     labelled = with_labels(raw, keys, what=str(path))
     summary = describe(raw, str(path), keys=keys, require_labels=require_labels)
-    console.print(data_table(summary, f"{title}: {path}"))
+    console.print(text_table(summary.rows(), f"{title}: {path}"))
     if summary.stress_check is not None and summary.stress_check.wrong:
         raise ValueError(f"{path}: {summary.stress_check.message}")
     return labelled

@@ -12,19 +12,24 @@ from ase.io import write
 import kernelff
 from kernelff.cli.console import check_writable, console, guarded
 from kernelff.cli.data import load_frames
-from kernelff.cli.tables import error_table
+from kernelff.cli.tables import rich_table
 from kernelff.io import LabelKeys
 from kernelff.io.safe_file import write_whole
+from kernelff.report.cells import error_table
 
 
 @guarded
 def evaluate(
+    context: typer.Context,
     model: Annotated[Path, typer.Argument(help="Model file.")],
     data: Annotated[Path, typer.Argument(help="Frames, with or without labels.")],
     uncertainty: Annotated[
-        bool, typer.Option("--uncertainty", help="Also standard deviations and novelty; fifty times the cost.")
+        bool,
+        typer.Option("--uncertainty", help="Also standard deviations and novelty; fifty times the cost."),
     ] = False,
-    output: Annotated[Path | None, typer.Option(help="Write frames with predictions to this extxyz file.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Write frames with predictions to this extxyz file.")
+    ] = None,
     by: Annotated[str, typer.Option(help="Group errors by 'config_type', or 'none'.")] = "config_type",
     energy_key: Annotated[str | None, typer.Option(help="Name of the energies in the file.")] = None,
     forces_key: Annotated[str | None, typer.Option(help="Name of the forces in the file.")] = None,
@@ -44,8 +49,8 @@ def evaluate(
     if result.errors():
         shown = {"": result} if by == "config_type" else {"": _ungrouped(result)}
         console.print()
-        console.print(error_table(shown))
-        console.print(error_table(shown, "rmse"))
+        console.print(rich_table(error_table(shown)))
+        console.print(rich_table(error_table(shown, "rmse")))
     else:
         console.print("No labels to compare with.")
     if uncertainty:
@@ -109,7 +114,7 @@ def _ungrouped(result):
 def _uncertainty_line(result):
     worst = int(np.argmax([novelty.max(initial=0.0) for novelty in result.novelty]))
     return (
-        f"Median standard deviations: energy {1e3 * np.median(result.energy_std / result.n_atoms):.3g} meV/atom, "
-        f"forces {1e3 * np.median(np.concatenate([s.ravel() for s in result.forces_std])):.3g} meV/Å; "
-        f"most novel: frame {worst} ({result.novelty[worst].max(initial=0.0):.3f})"
+        f"Median standard deviations: energy {1e3 * np.median(result.energy_std / result.n_atoms):.3g} "
+        f"meV/atom, forces {1e3 * np.median(np.concatenate([s.ravel() for s in result.forces_std])):.3g} "
+        f"meV/Å; most novel: frame {worst} ({result.novelty[worst].max(initial=0.0):.3f})"
     )

@@ -7,21 +7,30 @@ from typing import Annotated
 
 import typer
 
-from kernelff.cli.console import check_writable, console, fail, guarded
+from kernelff.cli.console import check_writable, console, fail, guarded, note
 from kernelff.cli.data import load_frames
-from kernelff.cli.tables import error_table
+from kernelff.cli.tables import rich_table
 from kernelff.config import FitConfig, read_config
+from kernelff.io import shared_frames
+from kernelff.report.cells import error_table
 
 _DATA, _MODEL, _OUT = "Labels in the data", "Model", "Output"
 
 
 @guarded
 def fit(
+    context: typer.Context,
     data: Annotated[Path, typer.Argument(help="Training frames: extxyz, or whatever ASE reads.")],
     test: Annotated[Path | None, typer.Option(help="Frames to test on.")] = None,
-    config: Annotated[Path | None, typer.Option(help="TOML file with settings; options given here win.")] = None,
-    model: Annotated[Path, typer.Option(help="Model file to write.", rich_help_panel=_OUT)] = Path("model.kff"),
-    report: Annotated[Path | None, typer.Option(help="Also write an HTML report.", rich_help_panel=_OUT)] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="TOML file with settings; options given here win.")
+    ] = None,
+    model: Annotated[Path, typer.Option(help="Model file to write.", rich_help_panel=_OUT)] = Path(
+        "model.kff"
+    ),
+    report: Annotated[
+        Path | None, typer.Option(help="Also write an HTML report.", rich_help_panel=_OUT)
+    ] = None,
     compact: Annotated[
         bool, typer.Option("--compact", help="Leave error bars out of the file.", rich_help_panel=_OUT)
     ] = False,
@@ -31,32 +40,49 @@ def fit(
     ] = None,
     jobs: Annotated[int | None, typer.Option(help="Threads; -1 for all cores.")] = None,
     n_sparse: Annotated[int | None, typer.Option(help="Sparse environments.", rich_help_panel=_MODEL)] = None,
-    cutoff: Annotated[float | None, typer.Option(help="How far an atom sees, Å.", rich_help_panel=_MODEL)] = None,
+    cutoff: Annotated[
+        float | None, typer.Option(help="How far an atom sees, Å.", rich_help_panel=_MODEL)
+    ] = None,
     n_max: Annotated[int | None, typer.Option(help="Radial functions.", rich_help_panel=_MODEL)] = None,
     l_max: Annotated[int | None, typer.Option(help="Largest angular degree.", rich_help_panel=_MODEL)] = None,
-    atom_sigma: Annotated[float | None, typer.Option(help="Width of an atom, Å.", rich_help_panel=_MODEL)] = None,
+    atom_sigma: Annotated[
+        float | None, typer.Option(help="Width of an atom, Å.", rich_help_panel=_MODEL)
+    ] = None,
     zeta: Annotated[float | None, typer.Option(help="Kernel exponent.", rich_help_panel=_MODEL)] = None,
     delta: Annotated[float | None, typer.Option(help="Kernel amplitude, eV.", rich_help_panel=_MODEL)] = None,
     sigma_energy: Annotated[
         float | None, typer.Option(help="Noise of energies, eV per atom.", rich_help_panel=_MODEL)
     ] = None,
-    sigma_forces: Annotated[float | None, typer.Option(help="Noise of forces, eV/Å.", rich_help_panel=_MODEL)] = None,
+    sigma_forces: Annotated[
+        float | None, typer.Option(help="Noise of forces, eV/Å.", rich_help_panel=_MODEL)
+    ] = None,
     sigma_virial: Annotated[
         float | None, typer.Option(help="Noise of virials, eV per atom.", rich_help_panel=_MODEL)
     ] = None,
     sparse_method: Annotated[
-        str | None, typer.Option(help="How sparse points are chosen: cur, fps, random.", rich_help_panel=_MODEL)
+        str | None,
+        typer.Option(help="How sparse points are chosen: cur, fps, random.", rich_help_panel=_MODEL),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the choice of sparse points.", rich_help_panel=_MODEL)] = None,
-    energy_key: Annotated[str | None, typer.Option(help="Name of the energies.", rich_help_panel=_DATA)] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of the choice of sparse points.", rich_help_panel=_MODEL)
+    ] = None,
+    energy_key: Annotated[
+        str | None, typer.Option(help="Name of the energies.", rich_help_panel=_DATA)
+    ] = None,
     forces_key: Annotated[str | None, typer.Option(help="Name of the forces.", rich_help_panel=_DATA)] = None,
-    stress_key: Annotated[str | None, typer.Option(help="Name of the stresses.", rich_help_panel=_DATA)] = None,
-    virial_key: Annotated[str | None, typer.Option(help="Name of the virials.", rich_help_panel=_DATA)] = None,
+    stress_key: Annotated[
+        str | None, typer.Option(help="Name of the stresses.", rich_help_panel=_DATA)
+    ] = None,
+    virial_key: Annotated[
+        str | None, typer.Option(help="Name of the virials.", rich_help_panel=_DATA)
+    ] = None,
     stress_factor: Annotated[
-        float | None, typer.Option(help="Multiplies stresses, to eV/Å^3 in ASE's sign.", rich_help_panel=_DATA)
+        float | None,
+        typer.Option(help="Multiplies stresses, to eV/Å^3 in ASE's sign.", rich_help_panel=_DATA),
     ] = None,
     stress_order: Annotated[
-        str | None, typer.Option(help="Order of written stresses, e.g. 'xx yy zz xy yz xz'.", rich_help_panel=_DATA)
+        str | None,
+        typer.Option(help="Order of written stresses, e.g. 'xx yy zz xy yz xz'.", rich_help_panel=_DATA),
     ] = None,
     no_stress: Annotated[
         bool, typer.Option("--no-stress", help="Ignore stresses and virials.", rich_help_panel=_DATA)
@@ -92,18 +118,20 @@ def fit(
     sets = {"train": load_frames(data, keys, "training frames")}
     if test is not None:
         sets["test"] = load_frames(test, keys, "test frames")
+        warn_of_shared_frames(sets)
     estimator = settings.make_model()
     run_fit(estimator, sets["train"], checkpoint or model.with_name(model.name + ".checkpoint"))
     evaluations = evaluate_sets(estimator, sets, uncertainty=report is not None)
     console.print()
-    console.print(error_table(evaluations))
+    console.print(rich_table(error_table(evaluations)))
     estimator.potential_.metadata["errors"] = {name: found.errors() for name, found in evaluations.items()}
     estimator.save(model, compact=compact)
     console.print(f"\nModel written to [bold]{model}[/] ({model.stat().st_size / 1e6:.1f} MB)")
     if report is not None:
+        from kernelff.cli.info import model_rows
         from kernelff.report.standard import fit_report
 
-        fit_report(report, f"Force field of {data.name}", estimator, sets, evaluations)
+        fit_report(report, f"Force field of {data.name}", model_rows(model), sets, evaluations)
         console.print(f"Report written to [bold]{report}[/]")
 
 
@@ -140,6 +168,23 @@ def run_fit(estimator, frames, checkpoint=None):
         console.print(
             f"The stress labels differ from the energies by a constant {estimator.stress_offset_:+.2f} GPa; "
             "the model follows the energies."
+        )
+
+
+def warn_of_shared_frames(sets):
+    """Say how many test frames are copies of training frames: their errors prove nothing.
+
+    Parameters
+    ----------
+    sets : dict
+        "train", "test" -> frames.
+    """
+    shared = sorted({k for k, _ in shared_frames(sets["test"], sets["train"])})
+    if shared:
+        shown = ", ".join(map(str, shared[:8])) + (", ..." if len(shared) > 8 else "")
+        note(
+            f"{len(shared)} of {len(sets['test'])} test frames ({shown}) are training frames too, possibly "
+            "rotated or mirrored; the test is that much less independent"
         )
 
 

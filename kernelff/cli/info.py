@@ -5,23 +5,24 @@ from typing import Annotated
 
 import typer
 from ase.data import chemical_symbols
-from rich.table import Table
 
 from kernelff.cli.console import console, fail, guarded
-from kernelff.cli.tables import data_table, number
+from kernelff.cli.tables import text_table
 from kernelff.io import describe, read_raw_frames
+from kernelff.report.cells import number
 
 
 @guarded
 def info(
+    context: typer.Context,
     path: Annotated[Path, typer.Argument(help="Model file (.kff), or any file of frames that ASE reads.")],
 ):
     """Show what a model file or a data file holds, and check it."""
     if is_model_file(path):
-        console.print(_model_table(path))
+        console.print(text_table(model_rows(path), str(path)))
         return
     summary = describe(read_raw_frames(path), str(path))
-    console.print(data_table(summary, str(path)))
+    console.print(text_table(summary.rows(), str(path)))
     if summary.stress_check is not None and summary.stress_check.wrong:
         fail(f"{path}: {summary.stress_check.message}")
 
@@ -66,33 +67,31 @@ def model_rows(path):
     rows = [
         ("file", f"{Path(path).stat().st_size / 1e6:.1f} MB, format {header['format']}"),
         ("written", f"{header['written']} by kernelff {header['kernelff']}"),
-        ("species", ", ".join(f"{chemical_symbols[int(z)]} (e0 {e:.4f} eV)" for z, e in potential["e0"].items())),
+        (
+            "species",
+            ", ".join(f"{chemical_symbols[int(z)]} (e0 {e:.4f} eV)" for z, e in potential["e0"].items()),
+        ),
     ]
     rows += [("descriptor", _parameters(descriptor)) for descriptor in descriptors]
     shown = ("n_sparse", "sparse_method", "zeta", "delta", "sigma_energy", "sigma_forces", "sigma_virial")
     rows.append(("model", _parameters({name: estimator[name] for name in shown if name in estimator})))
     rows.append(("fitted to", f"{facts['n_frames']} frames, hash {facts['data_hash'][:16]}"))
     rows.append(("rank", f"{facts['rank']} directions of the covariance"))
-    rows.append(("stress offset", f"{facts['stress_offset_GPa']:+.2f} GPa between stress labels and energies"))
+    rows.append(
+        ("stress offset", f"{facts['stress_offset_GPa']:+.2f} GPa between stress labels and energies")
+    )
     for name, errors in facts.get("errors", {}).items():
-        texts = (f"{row['kind']} {number(row['mae'])} {row['unit']}" for row in errors if row["group"] == "all")
+        texts = (
+            f"{row['kind']} {number(row['mae'])} {row['unit']}" for row in errors if row["group"] == "all"
+        )
         rows.append((f"errors ({name})", ", ".join(texts) + " (mean absolute)"))
     rows.append(("error bars", "yes" if "factors" in header else "no (saved compact)"))
     return rows
 
 
-def _model_table(path):
-    table = Table(
-        title=str(path), title_justify="left", title_style="bold", show_header=False, box=None, padding=(0, 2)
-    )
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column()
-    for row in model_rows(path):
-        table.add_row(*row)
-    return table
-
-
 def _parameters(values):
     kind = values.get("kind")
-    text = ", ".join(f"{name} {value}" for name, value in values.items() if name != "kind" and value is not None)
+    text = ", ".join(
+        f"{name} {value}" for name, value in values.items() if name != "kind" and value is not None
+    )
     return f"{kind}: {text}" if kind and text else kind or text

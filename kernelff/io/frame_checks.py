@@ -118,6 +118,22 @@ def isolated_atom_energies(frames, *, keys=None, found=None):
     return energies
 
 
+def shared_frames(frames, others):
+    """Frames that two sets have in common, up to rotation, reflection and order of the atoms.
+
+    Parameters
+    ----------
+    frames, others : sequence of ase.Atoms
+        Say, test and training frames.
+
+    Returns
+    -------
+    list of tuple of int
+        (index in `frames`, index in `others`).
+    """
+    return same_environments([geometry(atoms) for atoms in frames], [geometry(atoms) for atoms in others])
+
+
 def frame_name(what, k, atoms):
     """How a frame is called in messages: its number, composition and group.
 
@@ -262,8 +278,8 @@ def _refuse_contradictions(exact, names, found, geometries):
             difference = abs(one.energy - other.energy) / len(geometries[a].species)
             if difference > CONTRADICTORY_ENERGY:
                 raise ValueError(
-                    f"{names[a]} and {names[b].split(': ')[-1]} are one structure, but energies "
-                    f"are {one.energy:.6f} and {other.energy:.6f} eV ({1e3 * difference:.3g} meV/atom apart); "
+                    f"{names[a]} and {names[b].split(': ')[-1]} are one structure, but energies are "
+                    f"{one.energy:.6f} and {other.energy:.6f} eV ({1e3 * difference:.3g} meV/atom apart); "
                     "keep the one whose settings match the rest"
                 )
         if one.forces is not None and other.forces is not None:

@@ -24,14 +24,15 @@ from kernelff.streaming import Problem, stream
 from kernelff.uncertainty import Posterior
 
 _STRESS_OFFSET_STD = 0.02  # eV/Å^3 (3 GPa): prior of the constant offset of the stress labels
+_NO_OFFSET_STD = 1e-12
 
 
 class LinearModel(BaseEstimator):
     """Linear model on local basis functions; subclasses say which functions.
 
     A subclass has the attributes that ``fit`` reads (sigma_energy,
-    sigma_forces, sigma_virial, config_sigmas, loss_weights, e0, baseline,
-    jitter, n_jobs) and makes its basis functions in ``_make_terms``.
+    sigma_forces, sigma_virial, config_sigmas, loss_weights, stress_offset, e0,
+    baseline, jitter, n_jobs) and makes its basis functions in ``_make_terms``.
     """
 
     @abstractmethod
@@ -173,7 +174,10 @@ class LinearModel(BaseEstimator):
         whitening = Whitening.of(K_MM, blocks, jitter=self.jitter)
         noise = self._noise()
         sigmas = {name: noise.sigma(name) for name in self.factors_.groups}
-        solution = solve(self.factors_, whitening, sigmas, np.array([_STRESS_OFFSET_STD]))
+        # only energies can tell an offset of the stress labels from the pressure itself
+        free = self.stress_offset and any(name.startswith("energy") for name in sigmas)
+        offset_std = _STRESS_OFFSET_STD if free else _NO_OFFSET_STD
+        solution = solve(self.factors_, whitening, sigmas, np.array([offset_std]))
         self.rank_ = whitening.W.shape[1]
         self.evidence_ = solution.evidence
         self.stress_offset_ = float(solution.nuisance[0] / _GPA)

@@ -35,6 +35,9 @@ class SparseGPR(LinearModel):
         config_type -> {"energy": ..., "forces": ..., "virial": ...}, any of them.
     loss_weights : tuple of three floats, optional
         (w_E, w_F, w_S) in place of the sigmas, see `noise.Noise.from_weights`.
+    stress_offset : bool
+        Learn a constant hydrostatic offset of the stress labels against the energies
+        (the Pulay stress of a plane-wave basis) instead of fitting it; False trusts them.
     e0 : dict, optional
         Element or atomic number -> energy of the isolated atom, eV; else from
         isolated-atom frames, else by least squares.
@@ -88,6 +91,7 @@ class SparseGPR(LinearModel):
         sigma_virial=0.05,
         config_sigmas=None,
         loss_weights=None,
+        stress_offset=True,
         e0=None,
         baseline=None,
         jitter=0.0,
@@ -105,6 +109,7 @@ class SparseGPR(LinearModel):
         self.sigma_virial = sigma_virial
         self.config_sigmas = config_sigmas
         self.loss_weights = loss_weights
+        self.stress_offset = stress_offset
         self.e0 = e0
         self.baseline = baseline
         self.jitter = jitter

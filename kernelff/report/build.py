@@ -11,6 +11,7 @@ from pathlib import Path
 import jinja2
 
 from kernelff.io.safe_file import write_whole
+from kernelff.report.cells import Table
 
 _TEMPLATE = "report.html.j2"
 
@@ -36,15 +37,6 @@ class Figure:
         buffer = io.BytesIO()
         figure.savefig(buffer, format="svg", dpi=160, bbox_inches="tight", metadata={"Date": None})
         return cls("data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode(), caption)
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of a report; numbers come as text, in the precision they deserve."""
-
-    header: list[str]
-    rows: list[list[str]]
-    caption: str = ""
 
 
 @dataclass(frozen=True)

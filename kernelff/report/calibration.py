@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import numpy as np
 
 ONE_SIGMA = 0.6827
@@ -29,7 +31,9 @@ def errors_and_sds(evaluation, kind):
         pairs = zip(evaluation.forces, evaluation.forces_ref, strict=True)
         errors = np.concatenate([(forces - labels).ravel() for forces, labels in pairs])
         sds = np.concatenate([sd.ravel() for sd in evaluation.forces_std])
-    known = np.isfinite(errors) & (sds > 1e-6 * sds.max(initial=0.0))  # symmetry makes some forces zero: no error bar
+    known = np.isfinite(errors) & (
+        sds > 1e-6 * sds.max(initial=0.0)
+    )  # symmetry makes some forces zero: no error bar
     return errors[known], sds[known]
 
 
@@ -72,3 +76,26 @@ def coverage(errors, sds, levels):
 
     within = np.abs(errors) / sds
     return np.array([(within <= norm.ppf(0.5 + 0.5 * level)).mean() for level in levels])
+
+
+def subset(evaluation, chosen):
+    """An evaluation of some of its frames.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+    chosen : ndarray of shape (n_frames,), bool
+
+    Returns
+    -------
+    Evaluation
+    """
+    parts = {}
+    for entry in fields(evaluation):
+        value = getattr(evaluation, entry.name)
+        if isinstance(value, np.ndarray):
+            value = value[chosen]
+        elif value is not None:
+            value = [item for item, keep in zip(value, chosen, strict=True) if keep]
+        parts[entry.name] = value
+    return type(evaluation)(**parts)

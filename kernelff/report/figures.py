@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure as Canvas
 
 from kernelff.report.calibration import coverage, errors_and_sds
+from kernelff.report.cells import percent
 
 INK, SOFT, LINE = "#1c2530", "#5b6878", "#dfe4ea"
 COLOURS = {"train": "#a9b4c0", "validation": "#e0a02b", "test": "#0f6e84", "DFT": "#b8432f"}
@@ -29,6 +30,16 @@ _STYLE = {
     "ytick.color": SOFT,
     "legend.frameon": False,
     "svg.hashsalt": "kernelff",
+}
+_MODEL_LINE = {"color": COLOURS["test"], "lw": 2, "label": "model"}
+_DFT_POINTS = {
+    "color": COLOURS["DFT"],
+    "ls": "none",
+    "marker": "o",
+    "ms": 7,
+    "mfc": "none",
+    "mew": 1.6,
+    "label": "DFT",
 }
 
 
@@ -72,7 +83,10 @@ def parity(evaluations, scales=None):
         bars = None if found.energy_std is None else energy_scale * found.energy_std / found.n_atoms
         axes[0, 0].errorbar(x, y, bars, elinewidth=0.8, label=name, **style)
         axes[1, 0].errorbar(x, 1e3 * (y - x), None if bars is None else 1e3 * bars, elinewidth=0.8, **style)
-        x, y = np.concatenate([f.ravel() for f in found.forces_ref]), np.concatenate([f.ravel() for f in found.forces])
+        x, y = (
+            np.concatenate([f.ravel() for f in found.forces_ref]),
+            np.concatenate([f.ravel() for f in found.forces]),
+        )
         style |= {"ms": 2.4, "alpha": 0.6, "rasterized": True}
         axes[0, 1].plot(x, y, **style)
         axes[1, 1].plot(x, 1e3 * (y - x), **style)
@@ -112,14 +126,21 @@ def calibration(evaluation, scales, name="test"):
     size = np.maximum(1e3 * np.abs(errors), 1e-3 * np.max(np.abs(1e3 * errors), initial=1e-9))
     left.loglog(sds, size, "o", ms=2.5, mew=0, alpha=0.35, color=COLOURS["test"], rasterized=True)
     edges = np.quantile(sds, np.linspace(0, 1, min(11, max(2, len(sds) // 20))))
-    inside = [np.clip(np.searchsorted(edges, sds, side="right") - 1, 0, len(edges) - 2) == b for b in range(len(edges) - 1)]
+    inside = [
+        np.clip(np.searchsorted(edges, sds, side="right") - 1, 0, len(edges) - 2) == b
+        for b in range(len(edges) - 1)
+    ]
     middle = [np.sqrt((sds[i] ** 2).mean()) for i in inside if i.any()]
     typical = [np.sqrt((size[i] ** 2).mean()) for i in inside if i.any()]
-    left.loglog(middle, typical, "o-", color=COLOURS["DFT"], ms=6, lw=1.5, label="root mean square in ten bins")
+    left.loglog(
+        middle, typical, "o-", color=COLOURS["DFT"], ms=6, lw=1.5, label="root mean square in ten bins"
+    )
     ends = np.array([sds.min(), sds.max()])
     left.loglog(ends, ends, color=INK, lw=1, label="error = predicted")
     left.set_ylim(max(size.min(), 3e-2 * sds.min()), 3 * size.max())
-    left.set(title="Are large errors announced?", xlabel="predicted standard deviation of a force component, meV/Å")
+    left.set(
+        title="Are large errors announced?", xlabel="predicted standard deviation of a force component, meV/Å"
+    )
     left.set(ylabel="error, meV/Å")
     left.legend(loc="lower right")
     levels = np.linspace(0.05, 0.95, 19)
@@ -129,56 +150,47 @@ def calibration(evaluation, scales, name="test"):
         if len(errors):
             found = 100 * coverage(errors, scales[kind] * sds, levels)
             right.plot(100 * levels, found, "o-", ms=4, lw=1.4, color=colour, label=f"{kind} ({len(errors)})")
-    right.set(title="Do the error bars cover?", xlabel="promised coverage, %", ylabel=f"observed on {name} frames, %")
+    right.set(
+        title="Do the error bars cover?",
+        xlabel="promised coverage, %",
+        ylabel=f"observed on {name} frames, %",
+    )
     right.set(xlim=(0, 100), ylim=(0, 100))
     right.legend(loc="upper left")
     return canvas
 
 
 @styled
-def equation_of_state(model, reference=None):
-    """Energy against volume.
+def properties_and_curve(rows, model, reference):
+    """Energy against volume beside the deviation of each property from its reference.
 
     Parameters
     ----------
-    model : EquationOfState
-    reference : tuple of ndarray, optional
+    rows : list of tuple
+        (name, unit, model, reference).
+    model, reference : tuple of ndarray
         Volumes (Å^3/atom) and energies (eV/atom) by DFT.
 
     Returns
     -------
     matplotlib.figure.Figure
     """
-    canvas = Canvas(figsize=(5.6, 4.0), layout="constrained")
-    axes = canvas.subplots()
-    fit = np.polynomial.Polynomial.fit(model.volumes, model.energies, 4)
-    fine = np.linspace(model.volumes.min(), model.volumes.max(), 200)
-    axes.plot(fine, 1e3 * (fit(fine) - fit(fine).min()), color=COLOURS["test"], lw=2, label="model")
-    if reference is not None:
-        volumes, energies = (np.asarray(values) for values in reference)
-        lowest = _lowest(volumes, energies)
-        axes.plot(volumes, 1e3 * (energies - lowest), "o", color=COLOURS["DFT"], ms=7, mfc="none", mew=1.6, label="DFT")
-    axes.set(title="Energy against volume", xlabel="volume, Å³/atom", ylabel="energy, meV/atom above the minimum")
-    axes.legend()
+    canvas = Canvas(figsize=(11, 4.1), layout="constrained")
+    left, right = canvas.subplots(1, 2)
+    _energy_curve(left, model, reference)
+    _deviations(right, rows)
     return canvas
 
 
-@styled
-def property_errors(rows):
-    """Relative deviation of each property from its DFT value.
+def _energy_curve(axes, model, reference):
+    for (volumes, energies), style in ((model, _MODEL_LINE), (reference, _DFT_POINTS)):
+        axes.plot(volumes, 1e3 * (energies - _lowest(volumes, energies)), **style)
+    axes.set(title="Energy against volume", xlabel="volume, Å³/atom", ylabel="meV/atom above the minimum")
+    axes.legend()
 
-    Parameters
-    ----------
-    rows : list of tuple
-        (name, unit, model, reference).
 
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
+def _deviations(axes, rows):
     known = [(name, 100 * (value / reference - 1)) for name, _, value, reference in rows if reference]
-    canvas = Canvas(figsize=(5.2, 4.0), layout="constrained")
-    axes = canvas.subplots()
     names, deviation = [name for name, _ in known], np.array([value for _, value in known])
     y = np.arange(len(known))[::-1]
     axes.hlines(y, 0, deviation, color=COLOURS["test"], lw=2)
@@ -187,14 +199,13 @@ def property_errors(rows):
     for height, value in zip(y, deviation, strict=True):
         side = 1 if value >= 0 else -1
         axes.annotate(
-            f"{value:+.1f} %", (value, height), (10 * side, 0), textcoords="offset points",
+            percent(value / 100), (value, height), (10 * side, 0), textcoords="offset points",
             ha="left" if side > 0 else "right", va="center", color=INK,
         )  # fmt: skip
     reach = 1.6 * max(1.0, np.abs(deviation).max(initial=0.0))
     axes.set(xlim=(-reach, reach), ylim=(-0.6, len(known) - 0.4), yticks=y, yticklabels=names)
     axes.grid(axis="y", visible=False)
-    axes.set(title="Properties", xlabel="deviation from DFT, %")
-    return canvas
+    axes.set(title="Deviation from DFT", xlabel="%")
 
 
 @styled
@@ -222,10 +233,12 @@ def dynamics(traces, scales):
         middle = np.interp(trace.marked_time, trace.time, potential)
         bar = 1e3 * scales["energy"] * trace.energy_std / trace.n_atoms
         energy.errorbar(trace.marked_time, middle, bar, color=colour, ls="none", capsize=2.5, elinewidth=1.3)
-        force.plot(trace.marked_time, 1e3 * scales["forces"] * trace.force_std, "o-", ms=3.5, lw=1, color=colour)
+        force.plot(
+            trace.marked_time, 1e3 * scales["forces"] * trace.force_std, "o-", ms=3.5, lw=1, color=colour
+        )
         novelty.plot(trace.marked_time, trace.novelty, "o-", ms=3.5, lw=1, color=colour)
     temperature.set(title="Temperature", ylabel="K")
-    temperature.legend(loc="lower right", ncols=len(traces))
+    temperature.legend(loc="upper right", ncols=len(traces))
     energy.set(title="Potential energy, with error bars", ylabel="meV/atom from the start")
     force.set(title="Largest error bar of a force", ylabel="meV/Å", xlabel="time, fs")
     novelty.set(title="Largest novelty of an atom", ylabel="0 known, 1 never seen", xlabel="time, fs")
@@ -235,51 +248,36 @@ def dynamics(traces, scales):
 
 
 @styled
-def pair_distribution(traces):
-    """Radial distribution functions of molecular dynamics.
+def learning_and_distribution(rows, traces):
+    """Errors against the number of training frames beside pair distribution functions.
 
     Parameters
     ----------
+    rows : list of tuple
+        (frames fitted, energy MAE in meV/atom, force MAE in meV/Å).
     traces : list of MDTrace
 
     Returns
     -------
     matplotlib.figure.Figure
     """
-    canvas = Canvas(figsize=(5.4, 3.8), layout="constrained")
-    axes = canvas.subplots()
-    for trace, colour in zip(traces, SERIES, strict=False):
-        axes.plot(*trace.pair_distribution, color=colour, lw=1.8, label=f"{trace.target:.0f} K")
-    axes.set(title="Pair distribution", xlabel="distance, Å", ylabel="g(r)")
-    axes.set_ylim(bottom=0)
-    axes.legend()
-    return canvas
-
-
-@styled
-def learning(rows):
-    """Errors against the number of training frames.
-
-    Parameters
-    ----------
-    rows : list of tuple
-        (frames fitted, energy MAE in meV/atom, force MAE in meV/Å).
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
-    canvas = Canvas(figsize=(5.4, 3.8), layout="constrained")
-    axes = canvas.subplots()
+    canvas = Canvas(figsize=(11, 3.9), layout="constrained")
+    left, right = canvas.subplots(1, 2)
     frames, energy, forces = np.array(rows, dtype=float).T
-    axes.loglog(frames, forces, "o-", color=SERIES[0], label="forces, meV/Å")
-    axes.loglog(frames, energy, "s-", color=SERIES[1], label="energy, meV/atom")
-    axes.set_xticks(frames, [f"{n:.0f}" for n in frames], minor=False)
-    axes.set_xticks([], minor=True)
-    axes.set_ylim(0.6 * min(energy.min(), forces.min()), 2.2 * max(energy.max(), forces.max()))
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axes.set(title="Learning", xlabel="frames fitted", ylabel="mean absolute error on test frames")
-    axes.legend(loc="upper right")
+    left.loglog(frames, forces, "o-", color=SERIES[0], label="forces, meV/Å")
+    left.loglog(frames, energy, "s-", color=SERIES[1], label="energy, meV/atom")
+    left.set_xticks(frames, [f"{n:.0f}" for n in frames])
+    left.set_xticks([], minor=True)
+    left.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    left.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:.0e}"[0] in "25" else "")
+    left.set_ylim(0.6 * min(energy.min(), forces.min()), 2.5 * max(energy.max(), forces.max()))
+    left.set(title="Learning", xlabel="frames fitted", ylabel="mean absolute error, test frames")
+    left.legend(loc="upper right")
+    for trace, colour in zip(traces, SERIES, strict=False):
+        right.plot(*trace.pair_distribution, color=colour, lw=1.8, label=f"{trace.target:.0f} K")
+    right.set(title="Pair distribution", xlabel="distance, Å", ylabel="g(r)")
+    right.set(xlim=(1.5, None), ylim=(0, None))
+    right.legend()
     return canvas
 
 

@@ -1,0 +1,204 @@
+"""`kernelff quickstart`: the whole way, from the bundled DFT data to molecular dynamics with error bars."""
+
+import time
+import warnings
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from ase.build import bulk
+from rich.progress import Progress
+from sklearn.base import clone
+
+import kernelff
+from kernelff.cli.console import console, guarded
+from kernelff.cli.dynamics import run_langevin
+from kernelff.cli.evaluate import write_frames
+from kernelff.cli.fit import evaluate_sets, run_fit
+from kernelff.cli.info import model_rows
+from kernelff.cli.tables import rich_table
+from kernelff.io.bundled import SPLITS, silicon_reference, silicon_set
+from kernelff.properties import (
+    elastic_constants,
+    equation_of_state,
+    relax_volume,
+    vacancy_energy,
+    volume_scan,
+)
+from kernelff.report.calibration import scale
+from kernelff.report.cells import Table, composition_table, error_table, property_table
+from kernelff.report.standard import QuickstartResults, quickstart_report
+
+TEMPERATURES = (300.0, 1000.0)  # K
+
+
+@guarded
+def quickstart(
+    context: typer.Context,
+    output: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("kernelff-quickstart"),
+    n_sparse: Annotated[int, typer.Option(help="Sparse environments.")] = 1000,
+    steps: Annotated[int, typer.Option(help="Steps of each molecular dynamics.")] = 400,
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    jobs: Annotated[int, typer.Option(help="Threads of the fit; -1 for all cores.")] = -1,
+):
+    """Fit the bundled silicon set, test it, run it, and write a report: everything in under two minutes."""
+    start = time.perf_counter()
+    output.mkdir(parents=True, exist_ok=True)
+    sets = {split: silicon_set(split) for split in SPLITS}
+    console.print(rich_table(composition_table(sets, "Silicon by DFT (bundled)")))
+    model = kernelff.SparseGPR(n_sparse=n_sparse, random_state=seed, n_jobs=jobs)
+    run_fit(model, sets["train"])
+    evaluations = evaluate_sets(model, {"train": sets["train"]}, uncertainty=False)
+    evaluations |= evaluate_sets(model, {name: sets[name] for name in SPLITS[1:]}, uncertainty=True)
+    console.print()
+    console.print(rich_table(error_table(evaluations)))
+    model.potential_.metadata["errors"] = {name: found.errors() for name, found in evaluations.items()}
+    model.save(output / "silicon.kff")
+    results = _use(model, sets, evaluations, steps, np.random.default_rng(seed), output)
+    quickstart_report(output / "report.html", results)
+    write_frames(output / "md.xyz", [frame for trace in results.traces for frame in trace.frames])
+    console.print(f"\nIn [bold]{output}[/]: silicon.kff (model), md.xyz (dynamics), report.html (open it)")
+    console.print(f"Everything took {time.perf_counter() - start:.0f} s.")
+
+
+def _use(model, sets, evaluations, steps, rng, output):
+    """Everything one does with a fitted model."""
+    scales = {kind: scale(evaluations["validation"], kind) for kind in ("energy", "forces")}
+    with console.status("computing properties"):
+        rows = silicon_properties(model.potential_, silicon_reference())
+        reference = volume_series(sets["train"])
+        crystal = bulk("Si", a=rows[0][2])
+        ratios = np.linspace(reference[0].min(), reference[0].max(), 80) * len(crystal) / crystal.get_volume()
+        curve = volume_scan(crystal, model.potential_.calculator(), ratios)
+    console.print()
+    console.print(rich_table(property_table(rows)))
+    traces = _dynamics(model.potential_, rows[0][2], scales, steps, rng)
+    return QuickstartResults(
+        sets=sets,
+        evaluations=evaluations,
+        scales=scales,
+        properties=rows,
+        model_curve=curve,
+        reference_points=reference,
+        traces=traces,
+        learning=learning_curve(model, sets, evaluations["test"]),
+        model=model_rows(output / "silicon.kff"),
+        seconds=sum(model.fit_time_.values()),
+    )
+
+
+def silicon_properties(potential, reference):
+    """Lattice constant, bulk modulus, elastic constants and vacancy of diamond silicon.
+
+    Parameters
+    ----------
+    potential : Potential
+    reference : dict
+        See `kernelff.io.silicon_reference`.
+
+    Returns
+    -------
+    list of tuple
+        (name, unit, model, DFT).
+    """
+    calculator = potential.calculator()
+    crystal = bulk("Si", a=reference["a0"], cubic=True)
+    curve = equation_of_state(crystal, calculator)
+    relaxed = relax_volume(crystal, calculator)
+    elastic = elastic_constants(relaxed, calculator)
+    vacancy = vacancy_energy(relaxed.repeat(2), calculator)
+    return [
+        ("lattice constant a0", "Å", curve.lattice_constant, reference["a0"]),
+        ("bulk modulus B", "GPa", curve.bulk_modulus, reference["bulk_modulus"]),
+        ("C11", "GPa", elastic.c11, reference["C11"]),
+        ("C12", "GPa", elastic.c12, reference["C12"]),
+        ("C44", "GPa", elastic.c44, reference["C44"]),
+        ("vacancy energy", "eV", vacancy, reference["vacancy_formation_energy"]),
+    ]
+
+
+def volume_series(frames):
+    """Volumes (Å^3/atom) and energies (eV/atom) of the frames that only change their volume.
+
+    Parameters
+    ----------
+    frames : list of ase.Atoms
+
+    Returns
+    -------
+    volumes, energies : ndarray
+    """
+    chosen = [atoms for atoms in frames if atoms.info.get("config_type") == "volume"]
+    volumes = np.array([atoms.get_volume() / len(atoms) for atoms in chosen])
+    return volumes, np.array([atoms.get_potential_energy() / len(atoms) for atoms in chosen])
+
+
+def learning_curve(model, sets, final, fractions=(8, 4, 2)):
+    """Errors on the test frames of models fitted to every eighth, fourth, second and each training frame.
+
+    Parameters
+    ----------
+    model : SparseGPR
+        Fitted to all; not changed.
+    sets : dict
+        "train", "test" -> frames.
+    final : Evaluation
+        Of the fitted model on the test frames.
+    fractions : tuple of int
+
+    Returns
+    -------
+    list of tuple
+        (frames, energy MAE in meV/atom, force MAE in meV/Å).
+    """
+    rows = []
+    for step in fractions:
+        with console.status(f"fitting 1/{step} of the frames, to see how errors fall"):
+            part = sets["train"][::step]
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # the same frames were shown with the data
+                found = clone(model).fit(part).evaluate(sets["test"])
+        rows.append((len(part), *_mean_errors(found)))
+    return [*rows, (len(sets["train"]), *_mean_errors(final))]
+
+
+def _mean_errors(evaluation):
+    return tuple(float(np.abs(evaluation.residuals(kind)).mean()) for kind in ("energy", "forces"))
+
+
+def _dynamics(potential, lattice_constant, scales, steps, rng):
+    """Two runs under a progress bar, and a table of what they did."""
+    crystal = bulk("Si", a=lattice_constant, cubic=True).repeat(2)
+    traces = []
+    with Progress(*Progress.get_default_columns(), console=console, transient=True) as bar:
+        for temperature in TEMPERATURES:
+            task = bar.add_task(f"{len(crystal)} atoms at {temperature:.0f} K", total=steps + 1)
+            trace = run_langevin(
+                crystal,
+                potential,
+                temperature,
+                n_steps=steps,
+                n_marks=20,
+                rng=rng,
+                progress=lambda t=task: bar.advance(t),
+            )
+            traces.append(trace)
+    header = ["target", "mean", "potential", "error bar", "error bar", ""]
+    groups = [("temperature, K", 2), ("energy, meV/atom", 2), ("force, meV/Å", 1), ("novelty", 1)]
+    rows = [_summary_of(trace, scales) for trace in traces]
+    console.print()
+    console.print(rich_table(Table(header, rows, groups, "Molecular dynamics")))
+    return traces
+
+
+def _summary_of(trace, scales):
+    second_half = slice(len(trace.time) // 2, None)
+    return (
+        f"{trace.target:.0f}",
+        f"{trace.temperature[second_half].mean():.0f}",
+        f"{1e3 * (trace.energy[second_half].mean() - trace.energy[0]) / trace.n_atoms:+.1f}",
+        f"{1e3 * scales['energy'] * trace.energy_std.max() / trace.n_atoms:.2f}",
+        f"{1e3 * scales['forces'] * trace.force_std.max():.0f}",
+        f"{trace.novelty.max():.3f}",
+    )

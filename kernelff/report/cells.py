@@ -1,0 +1,118 @@
+"""Tables as plain cells, for reports and the terminal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+_UNITS = {"energy": "meV/atom", "forces": "meV/Å", "stress": "GPa"}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table; numbers come as text, in the precision they deserve.
+
+    Attributes
+    ----------
+    header : list of str
+        Empty for a list of titles and texts.
+    rows : list of list of str
+        A row that starts with "all" is a total.
+    groups : list of tuple
+        (title, number of columns) above the header, in the order of the columns.
+    title, caption : str
+    """
+
+    header: list[str]
+    rows: list[list[str]]
+    groups: list[tuple[str, int]] = field(default_factory=list)
+    title: str = ""
+    caption: str = ""
+
+
+def error_table(evaluations, statistic="mae"):
+    """Errors by kind and config_type, a column for each set of frames.
+
+    Parameters
+    ----------
+    evaluations : dict
+        Name of the set -> Evaluation.
+    statistic : {"mae", "rmse", "max"}
+
+    Returns
+    -------
+    Table
+        "all" first, then each config_type.
+    """
+    found = {}
+    for name, evaluation in evaluations.items():
+        for row in evaluation.errors():
+            found[row["group"], row["kind"], name] = row
+    kinds = [kind for kind in _UNITS if any(key[1] == kind for key in found)]
+    rows = []
+    for group in ["all", *sorted({key[0] for key in found} - {"all"})]:
+        entries = (found.get((group, kind, name)) for kind in kinds for name in evaluations)
+        rows.append([group, *("" if entry is None else number(entry[statistic]) for entry in entries)])
+    groups = [("", 1), *((f"{kind}, {_UNITS[kind]}", len(evaluations)) for kind in kinds)]
+    titles = {"mae": "Mean absolute errors", "rmse": "Root mean square errors", "max": "Largest errors"}
+    return Table(["", *list(evaluations) * len(kinds)], rows, groups, titles[statistic])
+
+
+def composition_table(sets, title=""):
+    """How many frames and atoms of each config_type the sets hold.
+
+    Parameters
+    ----------
+    sets : dict
+        Name -> frames.
+    title : str
+
+    Returns
+    -------
+    Table
+        "all" first, then each config_type.
+    """
+    groups = sorted({str(atoms.info.get("config_type", "-")) for frames in sets.values() for atoms in frames})
+    rows = []
+    for group in ["all", *groups]:
+        cells = [group]
+        for frames in sets.values():
+            sizes = [len(a) for a in frames if group == "all" or str(a.info.get("config_type", "-")) == group]
+            cells += [str(len(sizes)), str(sum(sizes))] if sizes else ["", ""]
+        rows.append(cells)
+    header = ["", *["frames", "atoms"] * len(sets)]
+    return Table(header, rows, [("", 1), *((name, 2) for name in sets)], title)
+
+
+def property_table(rows):
+    """Properties beside their references.
+
+    Parameters
+    ----------
+    rows : list of tuple
+        (name, unit, model, reference or None).
+
+    Returns
+    -------
+    Table
+    """
+    cells = []
+    for name, unit, value, reference in rows:
+        known = [number(reference, 4), percent(value / reference - 1)] if reference else ["", ""]
+        cells.append([name, unit, number(value, 4), *known])
+    return Table(["", "unit", "model", "DFT", "deviation"], cells, title="Properties")
+
+
+def number(value, digits=3, decimals=3):
+    """A number with so many significant digits, but no more decimals, and no exponent."""
+    if value == 0 or not np.isfinite(value):
+        return f"{value:.0f}"
+    leading = int(np.floor(np.log10(abs(value))))
+    return f"{value:.{min(max(digits - 1 - leading, 0), decimals)}f}"
+
+
+def percent(fraction):
+    """A signed percentage with two digits or more."""
+    value = 100 * fraction
+    return f"{value:+.2f} %" if abs(value) < 1 else f"{value:+.1f} %"

@@ -1,0 +1,58 @@
+"""Slow, obvious twins of what the package computes cleverly."""
+
+import numpy as np
+from scipy.linalg import sqrtm
+from scipy.special import eval_legendre, sph_harm_y
+
+
+def gto_radial(r, cutoff, n_max, l_max, atom_sigma):
+    """R_nl(r) (n_max, l_max + 1) of one distance by brute-force integrals over g and the polar angle.
+
+    exp(-x) i_l(x) exp(-a (r - g)^2) = 1/2 int_-1^1 exp(-a (r^2 + g^2 - 2 r g t)) P_l(t) dt.
+    """
+    t, w_t = np.polynomial.legendre.leggauss(120)
+    x, w_x = np.polynomial.legendre.leggauss(400)
+    reach = 6.0 * cutoff  # the orbitals themselves reach far beyond the density
+    g, w_g = 0.5 * reach * (x + 1.0), 0.5 * reach * w_x
+    n = np.arange(n_max)[:, None]
+    s = cutoff * np.maximum(np.sqrt(n), 1.0) / n_max
+    orbitals = g**n * np.exp(-0.5 * (g / s) ** 2)
+    orbitals /= np.sqrt((orbitals**2 * g**2) @ w_g)[:, None]
+    overlap = (orbitals * w_g * g**2) @ orbitals.T
+    orthonormal = np.linalg.inv(np.real(sqrtm(overlap))) @ orbitals
+    a = 0.5 / atom_sigma**2
+    density = np.exp(-a * (r**2 + g[:, None] ** 2 - 2.0 * r * g[:, None] * t))
+    h = np.stack([0.5 * density @ (w_t * eval_legendre(l, t)) for l in range(l_max + 1)])  # noqa: E741
+    return np.einsum("ng,lg->nl", orthonormal * w_g * g**2, h)
+
+
+def soap(vectors, channels, centre_channel, n_channels, soap):
+    """Power spectrum of one centre from complex spherical harmonics; `soap` carries the parameters of SOAP.
+
+    Feature order as in the package: l, u, v >= u with sqrt(2) off the diagonal and 1/sqrt(2l + 1).
+    """
+    n, n_l = soap.n_max, soap.l_max + 1
+    c = np.zeros((n_channels, n, n_l, 2 * soap.l_max + 1), dtype=complex)
+    shape = (soap.cutoff, n, soap.l_max, soap.atom_sigma)
+    for vector, a in zip(vectors, channels, strict=True):
+        r = np.linalg.norm(vector)
+        if r >= soap.cutoff:
+            continue
+        start = soap.cutoff - soap.cutoff_width
+        f = 1.0 if r <= start else 0.5 * (1.0 + np.cos(np.pi * (r - start) / soap.cutoff_width))
+        if soap.scaling_exponent:
+            f /= 1.0 + (r / soap.scaling_radius) ** soap.scaling_exponent
+        R = f * gto_radial(r, *shape)
+        theta, phi = np.arccos(vector[2] / r), np.arctan2(vector[1], vector[0])
+        for l in range(n_l):  # noqa: E741
+            for m in range(-l, l + 1):
+                c[a, :, l, l + m] += R[:, l] * sph_harm_y(l, m, theta, phi)
+    c[centre_channel, :, 0, 0] += soap.central_weight * gto_radial(0.0, *shape)[:, 0] / np.sqrt(4.0 * np.pi)
+    c = c.reshape(n_channels * n, n_l, -1)
+    q = []
+    for l in range(n_l):  # noqa: E741
+        p = (c[:, l] @ c[:, l].conj().T).real / np.sqrt(2.0 * l + 1.0)
+        for u in range(len(c)):
+            q += [p[u, u], *(np.sqrt(2.0) * p[u, u + 1 :])]
+    q = np.array(q)
+    return q / np.linalg.norm(q) if soap.normalize else q
