@@ -1,7 +1,7 @@
 """Settings of a fit from a TOML file.
 
     [data]                  # where the labels are and how they are written, see io.LabelKeys
-    energy = "REF_energy"
+    energy_key = "REF_energy"
     stress_factor = -0.000624151
 
     [model]                 # parameters of SparseGPR
@@ -23,6 +23,7 @@ Every table and every key may be left out.
 from __future__ import annotations
 
 import difflib
+import inspect
 import tomllib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -32,15 +33,19 @@ from kernelff.io.label_keys import LabelKeys
 from kernelff.models import SparseGPR
 
 
+def _parameters(kind):
+    return set(inspect.signature(kind).parameters)
+
+
 def _known_keys():
     """The keys of each table, asked of the objects they belong to."""
-    model = set(SparseGPR().get_params(deep=False)) - {"descriptors", "baseline", "config_sigmas"}
+    model = _parameters(SparseGPR) - {"descriptors", "baseline", "config_sigmas"}
     return {
         "data": {entry.name for entry in fields(LabelKeys)},
         "model": model,
         "config_sigmas": None,  # names of the user's groups
-        "soap": set(SOAP().get_params(deep=False)),
-        "pairs": set(PairDistances().get_params(deep=False)),
+        "soap": _parameters(SOAP),
+        "pairs": _parameters(PairDistances),
     }
 
 

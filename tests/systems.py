@@ -15,7 +15,14 @@ def dimer():
 
 def molecule():
     """CH3OH-like: three elements, no symmetry."""
-    positions = [[0, 0, 0], [1.42, 0.05, 0.1], [-0.4, 1.0, 0.2], [-0.35, -0.55, 0.85], [-0.45, -0.4, -0.95], [1.7, 0.9, -0.2]]
+    positions = [
+        [0, 0, 0],
+        [1.42, 0.05, 0.1],
+        [-0.4, 1.0, 0.2],
+        [-0.35, -0.55, 0.85],
+        [-0.45, -0.4, -0.95],
+        [1.7, 0.9, -0.2],
+    ]
     return Atoms("COHHHH", np.array(positions))
 
 
@@ -46,9 +53,7 @@ def one_atom():
     return Atoms("Cu", [[0.1, 0.2, 0.3]], cell=[[2.5, 0.1, 0], [0.9, 2.4, 0.2], [0.4, 0.7, 2.6]], pbc=True)
 
 
-FRAMES = {
-    make.__name__: make for make in (isolated, dimer, molecule, chain, slab, silicon, triclinic, one_atom)
-}
+FRAMES = {make.__name__: make for make in (isolated, dimer, molecule, chain, slab, silicon, triclinic, one_atom)}
 
 
 def frame(name, rattle=0.1, seed=0):

@@ -143,10 +143,10 @@ def test_no_stress_without_three_periodic_directions():
 def test_an_explicit_key_wins():
     atoms = labelled(copper())
     atoms.info["other"] = -1.5
-    (read,) = with_labels([atoms], LabelKeys(energy="other"))
+    (read,) = with_labels([atoms], LabelKeys(energy_key="other"))
     assert read.get_potential_energy() == -1.5
     with pytest.raises(ValueError, match=r"energy_key='mine'.*entries found are: .*energy.*other"):
-        with_labels([atoms], LabelKeys(energy="mine"))
+        with_labels([atoms], LabelKeys(energy_key="mine"))
 
 
 def test_contradictory_keys_are_refused():
@@ -156,7 +156,7 @@ def test_contradictory_keys_are_refused():
         ValueError, match=r"'energy' \(calculator\) and 'REF_energy' \(info\) disagree.*energy_key="
     ):
         labels(atoms)
-    assert labels(atoms, LabelKeys(energy="REF_energy")).energy == atoms.info["REF_energy"]
+    assert labels(atoms, LabelKeys(energy_key="REF_energy")).energy == atoms.info["REF_energy"]
 
 
 def test_the_free_energy_is_only_a_substitute():

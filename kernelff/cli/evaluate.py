@@ -42,7 +42,7 @@ def evaluate(
     if output is not None:
         check_writable(output)
     estimator = kernelff.load_model(model)
-    keys = LabelKeys(energy=energy_key, forces=forces_key, stress=stress_key, virial=virial_key)
+    keys = LabelKeys(energy_key, forces_key, stress_key, virial_key)
     frames = load_frames(data, keys, "data", require_labels=False)
     with console.status("evaluating"):
         result = estimator.evaluate(frames, uncertainty=uncertainty)

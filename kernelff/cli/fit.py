@@ -91,10 +91,10 @@ def fit(
     """Fit a sparse Gaussian process to DFT data and write a model file."""
     settings = (read_config(config) if config else FitConfig()).updated(
         data={
-            "energy": energy_key,
-            "forces": forces_key,
-            "stress": stress_key,
-            "virial": virial_key,
+            "energy_key": energy_key,
+            "forces_key": forces_key,
+            "stress_key": stress_key,
+            "virial_key": virial_key,
             "stress_factor": stress_factor,
             "stress_order": stress_order,
             "use_stress": False if no_stress else None,

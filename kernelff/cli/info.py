@@ -61,7 +61,7 @@ def model_rows(path):
     from kernelff.io.model_file import describe_model
 
     header = describe_model(path)
-    potential, estimator = header["potential"], header["estimator"]
+    potential, estimator = header["potential"], header["estimator"]["settings"]
     facts = potential["metadata"]
     descriptors = estimator["descriptors"] or [{"kind": "SOAP (defaults)"}]
     rows = [

@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from kernelff._soap import MAX_L, Loops
-from kernelff.basis.cutoff import cosine_cutoff, radial_scaling
+from kernelff.basis.cutoff import radial_scaling
 from kernelff.basis.radial import BASES
 from kernelff.basis.tables import RadialTable, tabulate
 from kernelff.descriptors.base import check_list, checked_species, register, require, species_index

@@ -256,7 +256,7 @@ def _relabelled(atoms, found):
 
 def _refuse_absent_keys(frames, keys, what):
     for kind in KNOWN_KEYS:
-        wanted = getattr(keys, kind)
+        wanted = getattr(keys, f"{kind}_key")
         if wanted is not None and not any(candidates(atoms, kind, keys) for atoms in frames):
             there = sorted({name for atoms in frames for name in entry_names(atoms)})
             raise ValueError(

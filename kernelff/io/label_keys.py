@@ -35,7 +35,7 @@ class LabelKeys:
 
     Parameters
     ----------
-    energy, forces, stress, virial : str or None
+    energy_key, forces_key, stress_key, virial_key : str or None
         Name of the entry in the calculator's results, ``atoms.info`` or ``atoms.arrays``; None looks for the
         usual names. A name that is given is the only one used.
     stress_factor : float
@@ -46,10 +46,10 @@ class LabelKeys:
         False ignores all stresses and virials.
     """
 
-    energy: str | None = None
-    forces: str | None = None
-    stress: str | None = None
-    virial: str | None = None
+    energy_key: str | None = None
+    forces_key: str | None = None
+    stress_key: str | None = None
+    virial_key: str | None = None
     stress_factor: float = 1.0
     stress_order: str = " ".join(VOIGT)
     use_stress: bool = True
@@ -107,7 +107,7 @@ def candidates(atoms, kind, keys=None):
     -------
     list of Candidate
     """
-    wanted = getattr(keys, kind) if keys is not None else None
+    wanted = getattr(keys, f"{kind}_key") if keys is not None else None
     found = [entry for entry in _entries(atoms) if _matches(entry.key, kind, wanted)]
     if not found and kind == "energy" and wanted is None:
         found = [entry for entry in _entries(atoms) if entry.key.lower() in FALLBACK_ENERGY_KEYS]
@@ -157,8 +157,8 @@ def labels(atoms, keys=None, *, name="frame"):
     forces = _agreed(_read(atoms, "forces", keys, name, _as_forces), "forces", name)
     stress = None
     if keys.use_stress and has_stress(atoms):
-        written = _read(atoms, "stress", keys, name, _as_stress) if keys.virial is None else []
-        if keys.stress is None:
+        written = _read(atoms, "stress", keys, name, _as_stress) if keys.virial_key is None else []
+        if keys.stress_key is None:
             written += _read(atoms, "virial", keys, name, _as_stress_from_virial)
         stress = _agreed(written, "stress", name)
     return Labels(energy, forces, stress)

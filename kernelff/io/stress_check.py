@@ -264,6 +264,8 @@ def _verdict(n_pairs, fit):
         )
         return result("virial", f"the stresses grow with the volume like a virial ({seen}); {remedy}")
     unit, factor = _nearest_unit(fit.slope)
+    if factor is None:
+        return result("unclear", f"the stresses are in no unit known here ({seen}); check them")
     if fit.order != tuple(range(6)):
         order = " ".join(VOIGT[fit.order.index(k)] for k in range(6))
         more = "" if abs(fit.slope - 1) < 0.1 else f" and stress_factor={factor:.6g}"
@@ -271,8 +273,6 @@ def _verdict(n_pairs, fit):
             "order", f"the shear components of the stresses are in another order ({seen}); read them with "
             f"stress_order={order!r}{more}, or leave them out with use_stress=False"
         )  # fmt: skip
-    if factor is None:
-        return result("unclear", f"the stresses are in no unit known here ({seen}); check them")
     if unit == "eV/Å^3" and factor > 0:
         sure = abs(fit.offset) > max(3 * fit.offset_error, NOTABLE_OFFSET * GPa)  # False for NaN
         more = f", but carry a constant pressure-like offset of {fit.offset / GPa:+.2f} GPa" if sure else ""

@@ -16,12 +16,14 @@ from kernelff.forecast import forecast
 from kernelff.io.checkpoint import Checkpoint, data_hash
 from kernelff.io.frame_checks import check_frames, isolated_atom_energies
 from kernelff.io.label_keys import labels
+from kernelff.io.model_file import write_model
 from kernelff.io.stress_check import check_stress
 from kernelff.noise import Noise
 from kernelff.potential import Potential, baseline_results
 from kernelff.progress import as_callback
 from kernelff.streaming import Problem, stream
 from kernelff.uncertainty import Posterior
+from kernelff.version import __version__
 
 _STRESS_OFFSET_STD = 0.02  # eV/Å^3 (3 GPa): prior of the constant offset of the stress labels
 _NO_OFFSET_STD = 1e-12
@@ -122,10 +124,31 @@ class LinearModel(BaseEstimator):
         return -float(squares.mean())
 
     def save(self, path, compact=False):
-        """Write the model file (data only, no code); see io.model_file.save_model."""
-        from kernelff.io.model_file import save_model
+        """Write the model file: data only, no code; see io.model_file.
 
-        save_model(path, self, compact=compact)
+        Parameters
+        ----------
+        path : path-like
+            By custom ``*.kff``.
+        compact : bool
+            Leave out the posterior (error bars) and the factors (refits).
+        """
+        check_is_fitted(self, "potential_")
+        write_model(path, self.potential_, self.to_state(), __version__, compact)
+
+    def to_state(self):
+        """Settings and factors as (JSON-able dict, arrays)."""
+        settings = self.get_params(deep=False)
+        settings["baseline"] = None  # goes with the potential
+        if settings["descriptors"] is not None:
+            settings["descriptors"] = [
+                {"kind": type(d).__name__} | d.get_params() for d in as_list(settings["descriptors"])
+            ]
+        if settings["e0"] is not None:
+            settings["e0"] = {str(key): float(value) for key, value in settings["e0"].items()}
+        factors, arrays = self.factors_.to_state()
+        fitted = {name: getattr(self, name) for name in ("rank_", "evidence_", "stress_offset_", "fit_time_")}
+        return {"kind": type(self).__name__, "settings": settings, "fitted": fitted, "factors": factors}, arrays
 
     def _noise(self):
         if self.loss_weights is not None:
@@ -185,3 +208,8 @@ class LinearModel(BaseEstimator):
         metadata |= {"stress_offset_GPa": self.stress_offset_}
         posterior = Posterior(solution.posterior, whitening.W)
         self.potential_ = Potential(terms, solution.weights, self.e0_, posterior, self.baseline, metadata)
+
+
+def as_list(value):
+    """A list of one or more."""
+    return list(value) if isinstance(value, (list, tuple)) else [value]

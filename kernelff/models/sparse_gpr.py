@@ -4,7 +4,7 @@ import numpy as np
 
 from kernelff.descriptors import SOAP, PairDistances
 from kernelff.kernels import DotProduct, SquaredExponential
-from kernelff.models.base import LinearModel
+from kernelff.models.base import LinearModel, as_list
 from kernelff.neighbors import NeighborList, nearest_distance
 from kernelff.sparsification import METHODS, select_points
 from kernelff.terms import EnvironmentTerm, PairTerm
@@ -159,7 +159,7 @@ class SparseGPR(LinearModel):
     def _descriptor_list(self):
         if self.descriptors is None:
             return [SOAP()]
-        return list(self.descriptors) if isinstance(self.descriptors, (list, tuple)) else [self.descriptors]
+        return as_list(self.descriptors)
 
     def _check_values(self, deltas, counts):
         for delta in deltas:
@@ -174,7 +174,9 @@ class SparseGPR(LinearModel):
 
 def _one_each(name, value, n):
     """One value per descriptor."""
-    values = list(value) if isinstance(value, (list, tuple)) else [value] * n
+    values = as_list(value)
+    if not isinstance(value, (list, tuple)):
+        values *= n
     if len(values) != n:
         raise ValueError(f"{name}: {len(values)} values for {n} descriptors; give one, or one each.")
     return values

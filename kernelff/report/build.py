@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 import jinja2
+import matplotlib
 
 from kernelff.io.safe_file import write_whole
 from kernelff.report.cells import Table
@@ -35,7 +36,8 @@ class Figure:
     def from_matplotlib(cls, figure, caption):
         """Draw a matplotlib figure as inline SVG (its dense scatter plots as pixels)."""
         buffer = io.BytesIO()
-        figure.savefig(buffer, format="svg", dpi=160, bbox_inches="tight", metadata={"Date": None})
+        with matplotlib.rc_context({"svg.hashsalt": "kernelff"}):  # the same picture, the same file
+            figure.savefig(buffer, format="svg", dpi=160, bbox_inches="tight", metadata={"Date": None})
         return cls("data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode(), caption)
 
 

@@ -29,7 +29,6 @@ _STYLE = {
     "xtick.color": SOFT,
     "ytick.color": SOFT,
     "legend.frameon": False,
-    "svg.hashsalt": "kernelff",
 }
 _MODEL_LINE = {"color": COLOURS["test"], "lw": 2, "label": "model"}
 _DFT_POINTS = {

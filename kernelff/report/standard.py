@@ -200,7 +200,7 @@ def _property_section(results):
 def _dynamics_section(results):
     temperatures = " and ".join(f"{trace.target:.0f} K" for trace in results.traces)
     steps, atoms = len(results.traces[0].time) - 1, results.traces[0].n_atoms
-    text = f"{atoms} atoms at {temperatures}, {steps} Langevin steps each, through ASE, with error bars at the marks."
+    text = f"{atoms} atoms at {temperatures}, {steps} Langevin steps each, run through ASE."
     caption = (
         "Temperature (dotted: target), potential energy with error bars, the largest error bar of any "
         "force component, and the largest novelty of any atom: how much of its environment the sparse set "

@@ -1,0 +1,54 @@
+"""Estimators as plain data, and back from model files."""
+
+from kernelff import descriptors as known_descriptors
+from kernelff.factors import Factors
+from kernelff.io.model_file import read_model
+from kernelff.models.sparse_gpr import SparseGPR
+from kernelff.potential import Potential
+
+_ESTIMATORS = {kind.__name__: kind for kind in (SparseGPR,)}
+
+
+def load_model(path, baseline=None):
+    """The fitted estimator of a model file.
+
+    Parameters
+    ----------
+    path : path-like
+    baseline : ase Calculator, optional
+        Needed when the model was fitted on top of one.
+
+    Returns
+    -------
+    SparseGPR
+
+    Raises
+    ------
+    ValueError
+        If the file is no model file, truncated, altered, or of a newer format.
+    """
+    header, potential_arrays, arrays = read_model(path)
+    state = header["estimator"]
+    model = _ESTIMATORS[state["kind"]](**_settings(state["settings"]))
+    model.potential_ = Potential.from_state(header["potential"], potential_arrays, baseline)
+    model.baseline = model.potential_.baseline
+    model.e0_ = model.potential_.e0
+    for name, value in state["fitted"].items():
+        setattr(model, name, value)
+    if arrays:
+        model.factors_ = Factors.from_state(state["factors"], arrays)
+    return model
+
+
+def _settings(settings):
+    """Constructor arguments from what ``LinearModel.to_state`` wrote."""
+    settings = dict(settings)
+    if settings["descriptors"] is not None:
+        settings["descriptors"] = [_descriptor(**d) for d in settings["descriptors"]]
+    if settings["e0"] is not None:
+        settings["e0"] = {int(key) if key.isdigit() else key: value for key, value in settings["e0"].items()}
+    return settings
+
+
+def _descriptor(kind, **settings):
+    return getattr(known_descriptors, kind)(**settings)

@@ -1,0 +1,266 @@
+"""The commands, run the way a user runs them."""
+
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase.build import bulk
+from ase.calculators.emt import EMT
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import read, write
+from typer.testing import CliRunner
+
+import kernelff
+from kernelff.cli import app
+from kernelff.config import FitConfig, read_config
+
+SMALL = ["--n-sparse", "30", "--cutoff", "4.0", "--n-max", "4", "--l-max", "2", "--jobs", "1"]
+
+
+def run(*arguments):
+    """Exit code and output on one line, however the terminal wrapped it."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, re.sub(r"\s+", " ", result.output)
+
+
+def copper(n_frames, seed, labelled=True, stress_sign=1.0):
+    rng = np.random.default_rng(seed)
+    frames = []
+    for k in range(n_frames):
+        atoms = bulk("Cu", cubic=True)
+        if k % 2:
+            strain = rng.normal(scale=0.01, size=(3, 3))
+            atoms.set_cell(atoms.cell.array @ (np.eye(3) + strain + strain.T), scale_atoms=True)
+        else:
+            atoms.rattle(0.08, rng=rng)
+        atoms.info["config_type"] = "strain" if k % 2 else "rattle"
+        if labelled:
+            atoms.calc = EMT()
+            labels = {"energy": atoms.get_potential_energy(), "forces": atoms.get_forces()}
+            labels["stress"] = stress_sign * atoms.get_stress()
+            atoms.calc = SinglePointCalculator(atoms, **labels)
+        frames.append(atoms)
+    return frames
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Training and test frames, and a model fitted to them by the command."""
+    folder = tmp_path_factory.mktemp("cli")
+    write(folder / "train.xyz", copper(16, seed=0))
+    write(folder / "test.xyz", copper(8, seed=1))
+    write(folder / "bare.xyz", copper(2, seed=2, labelled=False))
+    write(folder / "wrong.xyz", copper(16, seed=0, stress_sign=-1.0))
+    arguments = [*SMALL, "--test", folder / "test.xyz", "--model", folder / "cu.kff"]
+    code, output = run("fit", folder / "train.xyz", *arguments, "--report", folder / "cu.html")
+    assert code == 0, output
+    (folder / "fit.txt").write_text(output)
+    return folder
+
+
+def test_fit_shows_data_forecast_and_errors(folder):
+    output = (folder / "fit.txt").read_text()
+    for text in (
+        "from 'energy' (calculator)",
+        "stresses agree with the energies",
+        "Forecast:",
+        "GB",
+        "meV/atom",
+    ):
+        assert text in output
+    assert "rattle" in output and "strain" in output and "cu.kff" in output
+    assert not list(folder.glob("*.checkpoint"))
+    assert "data:image/svg+xml" in (folder / "cu.html").read_text()
+
+
+def test_info_of_a_model_and_of_data(folder):
+    code, output = run("info", folder / "cu.kff")
+    assert code == 0
+    for text in ("Cu (e0", "n_max 4", "n_sparse 30", "errors (test)", "hash"):
+        assert text in output
+    code, output = run("info", folder / "train.xyz")
+    assert code == 0 and "frames 16" in output
+
+
+def test_evaluate_writes_predictions(folder, tmp_path):
+    out = tmp_path / "predicted.xyz"
+    code, output = run("evaluate", folder / "cu.kff", folder / "test.xyz", "--uncertainty", "--output", out)
+    assert code == 0 and "Mean absolute errors" in output and "most novel" in output
+    potential = kernelff.load(folder / "cu.kff")
+    for predicted, labelled in zip(read(out, ":"), read(folder / "test.xyz", ":"), strict=True):
+        found = potential.compute(labelled)
+        assert predicted.get_potential_energy() == pytest.approx(found.energy, abs=1e-6)
+        np.testing.assert_allclose(predicted.get_forces(), found.forces, atol=1e-6)
+        np.testing.assert_allclose(predicted.get_stress(), found.stress, atol=1e-6)
+        assert predicted.info["REF_energy"] == pytest.approx(labelled.get_potential_energy())
+        assert predicted.info["energy_std"] > 0 and predicted.arrays["novelty"].shape == (4,)
+
+
+def test_evaluate_needs_no_labels(folder):
+    code, output = run("evaluate", folder / "cu.kff", folder / "bare.xyz")
+    assert code == 0 and "No labels to compare with" in output
+
+
+def test_errors_of_one_group(folder):
+    _, grouped = run("evaluate", folder / "cu.kff", folder / "test.xyz")
+    _, single = run("evaluate", folder / "cu.kff", folder / "test.xyz", "--by", "none")
+    assert "rattle" in grouped.split("Mean absolute")[1] and "rattle" not in single.split("Mean absolute")[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fit", "nothing.xyz"], "nothing.xyz: there is no such file"),
+        (["fit", "{}/bare.xyz"], "no frame carries energies"),
+        (["fit", "{}/wrong.xyz"], "stress_factor=-1"),
+        (["fit", "{}/train.xyz", "--energy-key", "E_dft"], "energy_key='E_dft'"),
+        (["fit", "{}/train.xyz", "--model", "{}/none/cu.kff"], "does not exist; make it first"),
+        (["fit", "{}/train.xyz", "--n-sparse", "-3"], "n_sparse"),
+        (["info", "{}/wrong.xyz"], "stress_factor=-1"),
+        (["info", "nothing.kff"], "nothing.kff"),
+        (["evaluate", "{}/train.xyz", "{}/train.xyz"], "not a whole kernelff file"),
+        (["evaluate", "{}/cu.kff", "{}/test.xyz", "--by", "colour"], "give config_type or none"),
+    ],
+)
+def test_errors_are_one_message(folder, arguments, message):
+    code, output = run(*(argument.format(folder) for argument in arguments))
+    assert code == 1
+    assert "Error:" in output and message in output and "Traceback" not in output
+
+
+def test_debug_shows_where_it_happened(folder):
+    result = CliRunner().invoke(app, ["--debug", "fit", str(folder / "bare.xyz")])
+    assert isinstance(result.exception, ValueError)
+
+
+def test_wrong_stresses_can_be_corrected(folder, tmp_path):
+    arguments = ["fit", folder / "wrong.xyz", *SMALL, "--model", tmp_path / "cu.kff"]
+    code, _ = run(*arguments, "--stress-factor", "-1")
+    assert code == 0
+    right, corrected = kernelff.load(folder / "cu.kff"), kernelff.load(tmp_path / "cu.kff")
+    atoms = copper(1, seed=5)[0]
+    assert corrected.compute(atoms).energy == pytest.approx(right.compute(atoms).energy, abs=1e-8)
+    assert run(*arguments, "--no-stress")[0] == 0
+
+
+def test_copies_of_training_frames_in_the_test_set_are_named(folder, tmp_path):
+    turned = read(folder / "train.xyz", "0")
+    results = turned.calc.results
+    turned.rotate(90, "z", rotate_cell=True)
+    turned.calc = SinglePointCalculator(turned, energy=results["energy"])
+    write(tmp_path / "test.xyz", [turned, *copper(2, seed=7)])
+    files = [folder / "train.xyz", "--test", tmp_path / "test.xyz", "--model", tmp_path / "m.kff"]
+    code, output = run("fit", *files, *SMALL)
+    assert code == 0 and "1 of 3 test frames (0) are training frames too" in output
+
+
+def test_interrupted_fit_says_how_to_go_on(folder, tmp_path, monkeypatch):
+    model = tmp_path / "cu.kff"
+
+    def interrupted(self, frames, checkpoint=None, progress=False):
+        Path(checkpoint).write_text("factors")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(kernelff.SparseGPR, "fit", interrupted)
+    code, output = run("fit", folder / "train.xyz", *SMALL, "--model", model)
+    assert code == 130 and "cu.kff.checkpoint; the same command goes on from there" in output
+    assert not model.exists()
+
+
+def test_a_failed_write_leaves_the_old_file(folder, tmp_path, monkeypatch):
+    model = tmp_path / "cu.kff"
+    model.write_text("old")
+
+    def full(source, target):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    code, output = run("fit", folder / "train.xyz", *SMALL, "--model", model)
+    assert code == 1 and "no space left" in output
+    assert model.read_text() == "old" and [path.name for path in tmp_path.iterdir()] == ["cu.kff"]
+
+
+# --- settings --------------------------------------------------------------------
+
+
+def test_settings_from_toml_and_options(folder, tmp_path):
+    config = tmp_path / "fit.toml"
+    config.write_text(
+        "[model]\nn_sparse = 12\nsigma_forces = 0.07\n[soap]\ncutoff = 4.0\nn_max = 3\nl_max = 2\n"
+        "[config_sigmas.strain]\nenergy = 0.001\n[data]\nuse_stress = false\n"
+    )
+    model = tmp_path / "cu.kff"
+    code, output = run("fit", folder / "train.xyz", "--config", config, "--n-sparse", 20, "--model", model)
+    assert code == 0 and "stress none" in output
+    fitted = kernelff.load_model(model)
+    assert (fitted.n_sparse, fitted.sigma_forces) == (20, 0.07)
+    assert fitted.config_sigmas == {"strain": {"energy": 0.001}}
+
+
+def test_updated_settings_leave_the_original_alone():
+    settings = FitConfig(model={"zeta": 2.0})
+    changed = settings.updated(model={"zeta": None, "delta": 3.0}, soap={"cutoff": None})
+    assert changed.model == {"zeta": 2.0, "delta": 3.0} and changed.soap == {}
+    assert settings.model == {"zeta": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[model]\nn_sparce = 10", r"\[model\] has no key 'n_sparce'; did you mean 'n_sparse'\?"),
+        ("[soap]\nn-max = 10", r"\[soap\] has no key 'n-max'; did you mean 'n_max'\?"),
+        ("[modell]\nzeta = 4", r"no table 'modell'; did you mean 'model'\?"),
+        ("[data]\nqqq = 4", "no key 'qqq'; the keys are: energy_key, forces_key"),
+        ("model = 3", r"model must be a table; write \[model\]"),
+        ("[model\n", "not valid TOML"),
+    ],
+)
+def test_wrong_settings_are_named(tmp_path, text, message):
+    path = tmp_path / "fit.toml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_config(path)
+
+
+# --- help, quickstart, README ----------------------------------------------------
+
+
+def test_help_lists_every_command_and_option(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    _, output = run("--help")
+    for command in ("quickstart", "fit", "evaluate", "info"):
+        assert command in output
+        code, text = run(command, "--help")
+        assert code == 0
+        for options in re.findall(r"(?<![\w-])--[a-z][a-z-]+", text):
+            assert options
+    assert "--stress-factor" in run("fit", "--help")[1]
+
+
+def test_version():
+    assert run("--version") == (0, f"kernelff {kernelff.__version__} ")
+
+
+def test_quickstart(tmp_path):
+    code, output = run("quickstart", "--output", tmp_path, "--n-sparse", 60, "--steps", 20, "--jobs", 1)
+    assert code == 0, output
+    for text in ("Mean absolute errors", "Properties", "vacancy energy", "Molecular dynamics", "error bar"):
+        assert text in output
+    assert {path.name for path in tmp_path.iterdir()} == {"silicon.kff", "md.xyz", "report.html"}
+    assert len(read(tmp_path / "md.xyz", ":")) > 20
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("data:image/svg+xml;base64,") >= 6
+    assert not re.search(r"""(src|href)=["']http""", page)
+
+
+def test_the_lines_of_the_readme_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    lines = re.search(r"```python\n(.*?)```", readme, re.DOTALL).group(1)
+    assert 8 <= len([line for line in lines.splitlines() if line.strip()]) <= 12
+    scope = {}
+    exec(lines.replace("n_sparse=500", "n_sparse=60"), scope)
+    assert (tmp_path / "silicon.kff").exists()
