@@ -11,8 +11,9 @@ import platform
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.sdist import sdist
 
-FLAGS = ["-O3", "-std=gnu11", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
+FLAGS = ["-O3", "-g0", "-std=gnu11", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 AVX512 = ["-mavx512f", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma", "-mprefer-vector-width=512"]
 
@@ -40,6 +41,16 @@ class BuildPerIsa(build_ext):
         )
 
 
+class SourceDistribution(sdist):
+    """Also carry the sources that setuptools does not see behind cythonize, and all of the tests."""
+
+    def make_distribution(self):
+        for folder in ("ext", "tests"):
+            self.filelist.graft(folder)
+        self.filelist.global_exclude("*.py[cod]")
+        super().make_distribution()
+
+
 soap = Extension(
     "kernelff._soap",
     ["ext/_soap.pyx", "ext/soap_dispatch.c"],
@@ -55,4 +66,4 @@ extensions = cythonize(
     compiler_directives={"language_level": 3, "boundscheck": False, "wraparound": False, "cdivision": True},
 )
 
-setup(ext_modules=extensions, cmdclass={"build_ext": BuildPerIsa})
+setup(ext_modules=extensions, cmdclass={"build_ext": BuildPerIsa, "sdist": SourceDistribution})

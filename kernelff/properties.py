@@ -70,9 +70,7 @@ def equation_of_state(atoms, calculator, *, volume_range=0.08, n_points=11):
     ValueError
         If the energy has no minimum in the range.
     """
-    volumes, energies = volume_scan(
-        atoms, calculator, np.linspace(1 - volume_range, 1 + volume_range, n_points)
-    )
+    volumes, energies = volume_scan(atoms, calculator, np.linspace(1 - volume_range, 1 + volume_range, n_points))
     if np.argmin(energies) in (0, n_points - 1):
         raise ValueError(
             f"the energy has no minimum between {volumes[0]:.3f} and {volumes[-1]:.3f} Å^3/atom; "
@@ -227,6 +225,4 @@ def _stress_slope(atoms, calculator, direction, strain, fmax):
 def _relax_atoms(atoms, calculator, fmax, steps):
     atoms.calc = calculator
     if not FIRE(atoms, logfile=None).run(fmax=fmax, steps=steps):
-        raise RuntimeError(
-            f"forces stay above {fmax} eV/Å after {steps} steps; is the model fit for this structure?"
-        )
+        raise RuntimeError(f"forces stay above {fmax} eV/Å after {steps} steps; is the model fit for this structure?")

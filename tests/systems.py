@@ -15,15 +15,9 @@ def dimer():
 
 def molecule():
     """CH3OH-like: three elements, no symmetry."""
-    positions = [
-        [0, 0, 0],
-        [1.42, 0.05, 0.1],
-        [-0.4, 1.0, 0.2],
-        [-0.35, -0.55, 0.85],
-        [-0.45, -0.4, -0.95],
-        [1.7, 0.9, -0.2],
-    ]
-    return Atoms("COHHHH", np.array(positions))
+    heavy = [[0, 0, 0], [1.42, 0.05, 0.1]]
+    hydrogen = [[-0.4, 1.0, 0.2], [-0.35, -0.55, 0.85], [-0.45, -0.4, -0.95], [1.7, 0.9, -0.2]]
+    return Atoms("COHHHH", np.array(heavy + hydrogen))
 
 
 def chain():

@@ -92,12 +92,12 @@ def test_table_error_and_slope(soap):
     descriptor = soap.build((14,), nearest_distance=2.35)
     make = {"gto": gto_basis, "quip": quip_basis}[soap.radial_basis]
     basis = make(soap.cutoff, soap.n_max, soap.atom_sigma)
-    r = np.random.default_rng(0).uniform(0.2, soap.cutoff, 3000)
+    r = np.random.default_rng(0).uniform(0.1 * soap.cutoff, soap.cutoff, 3000)
     factor = cosine_cutoff(r, soap.cutoff, soap.cutoff_width)[0]
     factor *= radial_scaling(r, soap.scaling_exponent, 1.3 * 2.35)[0]
     exact = factor[:, None, None] * basis.evaluate(r, soap.l_max)[0]
     found, slope = descriptor.table.evaluate(r)
-    assert np.abs(found - exact).max() < 2e-12 * np.abs(exact).max()
+    assert np.abs(found - exact).max() < 2e-12 * np.abs(descriptor.table.knots[:, :, 0]).max()
     h = 1e-6  # Å
     away = (np.abs(r - soap.cutoff + soap.cutoff_width) > 1e-3) & (r < soap.cutoff - 1e-3)
     numeric = (descriptor.table.evaluate(r[away] + h)[0] - descriptor.table.evaluate(r[away] - h)[0]) / (2 * h)
@@ -108,9 +108,8 @@ def test_table_is_continuous_to_the_slope_everywhere():
     descriptor = kff.SOAP(n_max=5, l_max=4).build((14,), nearest_distance=2.35)
     table, e = descriptor.table, 1e-9
     steps = table.steps
-    joints = np.concatenate(
-        [np.arange(1, n) * h + start for n, h, start in zip(table.n_intervals, steps, (0.0, table.split), strict=True)]
-    )
+    inner, outer = (np.arange(1, n) * h for n, h in zip(table.n_intervals, steps, strict=True))
+    joints = np.concatenate([inner, table.split + outer])
     for knot in [*joints, table.split]:
         (f0, d0), (f1, d1) = table.evaluate(np.array([knot - e])), table.evaluate(np.array([knot + e]))
         np.testing.assert_allclose(f0, f1, atol=1e-8 * np.abs(table.knots).max())
@@ -127,7 +126,7 @@ def test_table_fits_the_second_level_cache(soap):
 
 
 def test_too_many_functions_are_refused():
-    with pytest.raises(ValueError, match="n_max: 40 Gaussian-type orbitals .*smaller n_max"):
+    with pytest.raises(ValueError, match=r"n_max: 40 Gaussian-type orbitals .*smaller n_max"):
         gto_basis(5.0, 40, 0.4)
-    with pytest.raises(ValueError, match="n_max: 40 Gaussians .*linearly dependent"):
+    with pytest.raises(ValueError, match=r"n_max: 40 Gaussians .*linearly dependent"):
         quip_basis(5.0, 40, 1.5)

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 from kernelff._linalg import fold
 
+SHAPES = [(1, 1), (1, 5), (3, 5), (5, 5), (40, 17), (90, 130), (2000, 200), (900, 65), (4, 64)]
+
 
 def expected_factor(*blocks):
     R = np.linalg.qr(np.vstack(blocks), mode="r")
     return R * np.where(np.diag(R) < 0, -1.0, 1.0)[:, None]
 
 
-@pytest.mark.parametrize(
-    ("n", "m"), [(1, 1), (1, 5), (3, 5), (5, 5), (40, 17), (90, 130), (2000, 200), (900, 65), (4, 64)]
-)
+@pytest.mark.parametrize(("n", "m"), SHAPES)
 def test_same_factor_as_numpy(n, m):
     rng = np.random.default_rng(n + m)
     R, rows = np.triu(rng.normal(size=(m, m))), rng.normal(size=(n, m))

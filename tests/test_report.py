@@ -156,11 +156,7 @@ def test_every_axis_of_every_figure_is_labelled():
             assert axes.get_title(loc="left") or axes.get_xlabel(), name
             below = axes.get_subplotspec().is_last_row()
             assert axes.get_xlabel() or not below, name
-            assert (
-                axes.get_ylabel()
-                or axes.get_yticklabels()
-                or axes.get_shared_y_axes().joined(axes, figure.axes[0])
-            )
+            assert axes.get_ylabel() or axes.get_yticklabels() or axes.get_shared_y_axes().joined(axes, figure.axes[0])
 
 
 def test_figures_are_drawn_the_same_twice_and_leave_settings_alone():

@@ -22,13 +22,17 @@ def cosine_cutoff(r, cutoff, width):
         Same shape as `r`; 1, 1/Å, 1/Å^2.
     """
     r = np.asarray(r, dtype=float)
-    k = np.pi / width
-    phase = np.clip(k * (r - cutoff + width), 0.0, np.pi)
+    value, slope, curvature = cosine_switch(r, cutoff, width)
     inside = (r > cutoff - width) & (r < cutoff)
-    value = 0.5 * (1.0 + np.cos(phase))
-    slope = np.where(inside, -0.5 * k * np.sin(phase), 0.0)
-    curvature = np.where(inside, -0.5 * k * k * np.cos(phase), 0.0)
-    return np.where(r < cutoff, value, 0.0), slope, curvature
+    outside = np.where(r < cutoff, 1.0, 0.0)
+    return np.where(inside, value, outside), np.where(inside, slope, 0.0), np.where(inside, curvature, 0.0)
+
+
+def cosine_switch(r, cutoff, width):
+    """The cosine of `cosine_cutoff` alone, whose curvature at its two ends is the one from inside."""
+    k = np.pi / width
+    phase = k * (r - cutoff + width)
+    return 0.5 * (1.0 + np.cos(phase)), -0.5 * k * np.sin(phase), -0.5 * k * k * np.cos(phase)
 
 
 def radial_scaling(r, exponent, radius, rate=1.0):
@@ -55,9 +59,14 @@ def radial_scaling(r, exponent, radius, rate=1.0):
     r = np.asarray(r, dtype=float)
     if exponent == 0:
         return np.ones_like(r), np.zeros_like(r), np.zeros_like(r)
-    r = np.maximum(r, 1e-6 * radius)  # (r/radius)^exponent has no second derivative at 0 for exponents < 2
-    u = (r / radius) ** exponent / rate
-    du = exponent * u / r
-    ddu = (exponent - 1.0) * du / r
+    x = r / radius
+    u = x**exponent / rate
+    du = exponent * _power(x, exponent - 1.0) / (rate * radius)
+    ddu = exponent * (exponent - 1.0) * _power(x, exponent - 2.0) / (rate * radius**2)
     value = 1.0 / (1.0 + u)
     return value, -du * value**2, (2.0 * du**2 * value - ddu) * value**2
+
+
+def _power(x, exponent):
+    """x^exponent; finite at 0 also for exponents < 0, where the scaling has no derivative."""
+    return np.maximum(x, 1e-6) ** exponent if exponent < 0 else x**exponent

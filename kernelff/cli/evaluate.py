@@ -27,9 +27,7 @@ def evaluate(
         bool,
         typer.Option("--uncertainty", help="Also standard deviations and novelty; fifty times the cost."),
     ] = False,
-    output: Annotated[
-        Path | None, typer.Option(help="Write frames with predictions to this extxyz file.")
-    ] = None,
+    output: Annotated[Path | None, typer.Option(help="Write frames with predictions to this extxyz file.")] = None,
     by: Annotated[str, typer.Option(help="Group errors by 'config_type', or 'none'.")] = "config_type",
     energy_key: Annotated[str | None, typer.Option(help="Name of the energies in the file.")] = None,
     forces_key: Annotated[str | None, typer.Option(help="Name of the forces in the file.")] = None,

@@ -22,15 +22,9 @@ def fit(
     context: typer.Context,
     data: Annotated[Path, typer.Argument(help="Training frames: extxyz, or whatever ASE reads.")],
     test: Annotated[Path | None, typer.Option(help="Frames to test on.")] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="TOML file with settings; options given here win.")
-    ] = None,
-    model: Annotated[Path, typer.Option(help="Model file to write.", rich_help_panel=_OUT)] = Path(
-        "model.kff"
-    ),
-    report: Annotated[
-        Path | None, typer.Option(help="Also write an HTML report.", rich_help_panel=_OUT)
-    ] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file with settings; options given here win.")] = None,
+    model: Annotated[Path, typer.Option(help="Model file to write.", rich_help_panel=_OUT)] = Path("model.kff"),
+    report: Annotated[Path | None, typer.Option(help="Also write an HTML report.", rich_help_panel=_OUT)] = None,
     compact: Annotated[
         bool, typer.Option("--compact", help="Leave error bars out of the file.", rich_help_panel=_OUT)
     ] = False,
@@ -40,22 +34,16 @@ def fit(
     ] = None,
     jobs: Annotated[int | None, typer.Option(help="Threads; -1 for all cores.")] = None,
     n_sparse: Annotated[int | None, typer.Option(help="Sparse environments.", rich_help_panel=_MODEL)] = None,
-    cutoff: Annotated[
-        float | None, typer.Option(help="How far an atom sees, Å.", rich_help_panel=_MODEL)
-    ] = None,
+    cutoff: Annotated[float | None, typer.Option(help="How far an atom sees, Å.", rich_help_panel=_MODEL)] = None,
     n_max: Annotated[int | None, typer.Option(help="Radial functions.", rich_help_panel=_MODEL)] = None,
     l_max: Annotated[int | None, typer.Option(help="Largest angular degree.", rich_help_panel=_MODEL)] = None,
-    atom_sigma: Annotated[
-        float | None, typer.Option(help="Width of an atom, Å.", rich_help_panel=_MODEL)
-    ] = None,
+    atom_sigma: Annotated[float | None, typer.Option(help="Width of an atom, Å.", rich_help_panel=_MODEL)] = None,
     zeta: Annotated[float | None, typer.Option(help="Kernel exponent.", rich_help_panel=_MODEL)] = None,
     delta: Annotated[float | None, typer.Option(help="Kernel amplitude, eV.", rich_help_panel=_MODEL)] = None,
     sigma_energy: Annotated[
         float | None, typer.Option(help="Noise of energies, eV per atom.", rich_help_panel=_MODEL)
     ] = None,
-    sigma_forces: Annotated[
-        float | None, typer.Option(help="Noise of forces, eV/Å.", rich_help_panel=_MODEL)
-    ] = None,
+    sigma_forces: Annotated[float | None, typer.Option(help="Noise of forces, eV/Å.", rich_help_panel=_MODEL)] = None,
     sigma_virial: Annotated[
         float | None, typer.Option(help="Noise of virials, eV per atom.", rich_help_panel=_MODEL)
     ] = None,
@@ -63,19 +51,11 @@ def fit(
         str | None,
         typer.Option(help="How sparse points are chosen: cur, fps, random.", rich_help_panel=_MODEL),
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Of the choice of sparse points.", rich_help_panel=_MODEL)
-    ] = None,
-    energy_key: Annotated[
-        str | None, typer.Option(help="Name of the energies.", rich_help_panel=_DATA)
-    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the choice of sparse points.", rich_help_panel=_MODEL)] = None,
+    energy_key: Annotated[str | None, typer.Option(help="Name of the energies.", rich_help_panel=_DATA)] = None,
     forces_key: Annotated[str | None, typer.Option(help="Name of the forces.", rich_help_panel=_DATA)] = None,
-    stress_key: Annotated[
-        str | None, typer.Option(help="Name of the stresses.", rich_help_panel=_DATA)
-    ] = None,
-    virial_key: Annotated[
-        str | None, typer.Option(help="Name of the virials.", rich_help_panel=_DATA)
-    ] = None,
+    stress_key: Annotated[str | None, typer.Option(help="Name of the stresses.", rich_help_panel=_DATA)] = None,
+    virial_key: Annotated[str | None, typer.Option(help="Name of the virials.", rich_help_panel=_DATA)] = None,
     stress_factor: Annotated[
         float | None,
         typer.Option(help="Multiplies stresses, to eV/Å^3 in ASE's sign.", rich_help_panel=_DATA),

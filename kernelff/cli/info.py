@@ -77,13 +77,9 @@ def model_rows(path):
     rows.append(("model", _parameters({name: estimator[name] for name in shown if name in estimator})))
     rows.append(("fitted to", f"{facts['n_frames']} frames, hash {facts['data_hash'][:16]}"))
     rows.append(("rank", f"{facts['rank']} directions of the covariance"))
-    rows.append(
-        ("stress offset", f"{facts['stress_offset_GPa']:+.2f} GPa between stress labels and energies")
-    )
+    rows.append(("stress offset", f"{facts['stress_offset_GPa']:+.2f} GPa between stress labels and energies"))
     for name, errors in facts.get("errors", {}).items():
-        texts = (
-            f"{row['kind']} {number(row['mae'])} {row['unit']}" for row in errors if row["group"] == "all"
-        )
+        texts = (f"{row['kind']} {number(row['mae'])} {row['unit']}" for row in errors if row["group"] == "all")
         rows.append((f"errors ({name})", ", ".join(texts) + " (mean absolute)"))
     rows.append(("error bars", "yes" if "factors" in header else "no (saved compact)"))
     return rows
@@ -91,7 +87,5 @@ def model_rows(path):
 
 def _parameters(values):
     kind = values.get("kind")
-    text = ", ".join(
-        f"{name} {value}" for name, value in values.items() if name != "kind" and value is not None
-    )
+    text = ", ".join(f"{name} {value}" for name, value in values.items() if name != "kind" and value is not None)
     return f"{kind}: {text}" if kind and text else kind or text

@@ -43,9 +43,7 @@ def text_table(rows, title):
     -------
     rich.table.Table
     """
-    rich = RichTable(
-        title=title, title_justify="left", title_style="bold", show_header=False, box=None, padding=(0, 2)
-    )
+    rich = RichTable(title=title, title_justify="left", title_style="bold", show_header=False, box=None, padding=(0, 2))
     rich.add_column(style="dim", no_wrap=True)
     rich.add_column()
     for name, text in rows:

@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from kernelff._soap import MAX_L, Loops
-from kernelff.basis.cutoff import radial_scaling
+from kernelff.basis.cutoff import cosine_switch, radial_scaling
 from kernelff.basis.radial import BASES
 from kernelff.basis.tables import RadialTable, tabulate
 from kernelff.descriptors.base import check_list, checked_species, register, require, species_index
@@ -109,7 +109,7 @@ class SOAP(TransformerMixin, BaseEstimator):
         self._check()
         radius = self._radius(nearest_distance)
         basis = BASES[self.radial_basis](self.cutoff, self.n_max, self.atom_sigma)
-        table = _tabulate(basis, self.l_max, self.cutoff, self.cutoff_width, self._scaling(radius))
+        table = self._tabulate(basis, radius)
         params = {**self.get_params(), "scaling_radius": radius}
         params = {name: value.item() if isinstance(value, np.generic) else value for name, value in params.items()}
         return SOAPDescriptor(params, species, table, basis.central)
@@ -188,27 +188,19 @@ class SOAP(TransformerMixin, BaseEstimator):
         # frames of isolated atoms only have no distance; any radius serves, as no neighbour is seen
         return float(_RADIUS_IN_NEAREST * nearest) if np.isfinite(nearest) else 0.5 * float(self.cutoff)
 
-    def _scaling(self, radius):
-        return lambda r: radial_scaling(r, self.scaling_exponent, radius, self.scaling_rate)
+    def _tabulate(self, basis, radius):
+        """Table of basis x scaling x cutoff function; derivatives by the product rule."""
+        cutoff, width, exponent = float(self.cutoff), float(self.cutoff_width), float(self.scaling_exponent)
 
+        def function(r, segment):
+            factor = radial_scaling(r, exponent, radius, self.scaling_rate)
+            if segment == 1:
+                factor = _product(factor, cosine_switch(r, cutoff, width))
+            return np.stack(_product([f[:, None, None] for f in factor], basis.evaluate(r, self.l_max)))
 
-def _tabulate(basis, l_max, cutoff, width, scaling):
-    """Table of basis x cutoff function x scaling; derivatives by the product rule."""
-
-    def function(r, segment):
-        factor = scaling(r)
-        if segment == 1:
-            factor = _product(factor, cosine_cutoff_inside(r, cutoff, width))
-        return np.stack(_product([f[:, None, None] for f in factor], basis.evaluate(r, l_max)))
-
-    return tabulate(function, cutoff, cutoff - width)
-
-
-def cosine_cutoff_inside(r, cutoff, width):
-    """The cosine branch alone, with its one-sided curvature at both ends of [cutoff - width, cutoff]."""
-    k = np.pi / width
-    phase = k * (np.asarray(r) - cutoff + width)
-    return 0.5 * (1.0 + np.cos(phase)), -0.5 * k * np.sin(phase), -0.5 * k * k * np.cos(phase)
+        # r^exponent is not smooth at 0 for a fractional exponent
+        smooth_from = 0.0 if exponent.is_integer() else 0.1 * cutoff
+        return tabulate(function, cutoff, cutoff - width, smooth_from)
 
 
 def _product(f, g):

@@ -75,7 +75,7 @@ def check_frames(frames, what="data", *, keys=None, require_labels=True, warn=Tr
     copies = same_environments(geometries)
     exact = [(a, b) for a, b in copies if same_place(geometries[a], geometries[b])]
     _refuse_contradictions(exact, names, found, geometries)
-    notes += _copy_notes(copies, exact, frames)
+    notes += _copy_notes(exact, frames)
     if warn:
         for note in notes:
             warnings.warn(f"{what}: {note}", stacklevel=2)
@@ -150,9 +150,7 @@ def _checked_geometry(atoms, name):
     if len(atoms) == 0:
         raise ValueError(f"{name} holds no atoms; drop it")
     if (atoms.numbers < 1).any() or (atoms.numbers >= len(covalent_radii)).any():
-        raise ValueError(
-            f"{name} holds atoms of unknown element (atomic number {atoms.numbers.min()}); name them"
-        )
+        raise ValueError(f"{name} holds atoms of unknown element (atomic number {atoms.numbers.min()}); name them")
     try:
         found = geometry(atoms)
     except ValueError as error:
@@ -192,9 +190,7 @@ def _refuse_zeros(what, found, geometries, frames):
     """Zeros that stand for "not computed": everywhere, or forces that symmetry does not forbid."""
     energies = [label.energy for label in found if label.energy is not None]
     if energies and not np.any(energies):
-        raise ValueError(
-            f"{what}: all {len(energies)} energies are zero; read the right entry with energy_key"
-        )
+        raise ValueError(f"{what}: all {len(energies)} energies are zero; read the right entry with energy_key")
     stresses = [label.stress for label in found if label.stress is not None]
     if stresses and not np.any(stresses):
         raise ValueError(
@@ -249,20 +245,14 @@ def _missing_notes(found, frames):
 
 def _outlier_notes(found, geometries):
     notes = []
-    rough = [
-        k
-        for k, x in enumerate(found)
-        if x.forces is not None and np.abs(x.forces).max(initial=0) > LARGE_FORCE
-    ]
+    rough = [k for k, x in enumerate(found) if x.forces is not None and np.abs(x.forces).max(initial=0) > LARGE_FORCE]
     if rough:
         notes.append(f"forces above {LARGE_FORCE:.0f} eV/Å in {_count(rough, len(found))}")
     close = [k for k, g in enumerate(geometries) if g.nearest < 0.5 * 2 * covalent_radii[g.species].min()]
     if close:
         shortest = min(geometries[k].nearest for k in close)
         notes.append(f"very short distances (down to {shortest:.2f} Å) in {_count(close, len(found))}")
-    stressed = [
-        k for k, x in enumerate(found) if x.stress is not None and np.abs(x.stress).max() > LARGE_STRESS
-    ]
+    stressed = [k for k, x in enumerate(found) if x.stress is not None and np.abs(x.stress).max() > LARGE_STRESS]
     if len(stressed) > 0.1 * len(found):
         notes.append(
             f"stresses above {LARGE_STRESS * 160.2:.0f} GPa in {_count(stressed, len(found))}: "
@@ -291,18 +281,10 @@ def _refuse_contradictions(exact, names, found, geometries):
                 )
 
 
-def _copy_notes(copies, exact, frames):
-    notes = []
-    if exact:
-        notes.append(
-            f"{_count(sorted({b for _, b in exact}), len(frames))} repeat an earlier frame and its labels"
-        )
-    turned = sorted({b for _, b in copies} - {b for _, b in exact})
-    if turned:
-        notes.append(
-            f"{_count(turned, len(frames))} repeat an earlier frame rotated, mirrored or in another order"
-        )
-    return notes
+def _copy_notes(exact, frames):
+    if not exact:
+        return []
+    return [f"{_count(sorted({b for _, b in exact}), len(frames))} repeat an earlier frame and its labels"]
 
 
 def _count(indices, n_frames):

@@ -99,6 +99,8 @@ class DataSummary:
             rows.append(("config_type", _listed(self.config_types)))
         if self.stress_check is not None:
             rows.append(("stress check", self.stress_check.message))
+        if self.n_copies:
+            rows.append(("copies", f"{self.n_copies} frames repeat another, possibly rotated or mirrored"))
         rows += [("note", note) for note in self.notes]
         return rows
 
@@ -186,9 +188,7 @@ def with_labels(frames, keys=None, *, what="data"):
     """
     keys = LabelKeys() if keys is None else keys
     _refuse_absent_keys(frames, keys, what)
-    return [
-        _relabelled(atoms, labels(atoms, keys, name=f"{what}: frame {k}")) for k, atoms in enumerate(frames)
-    ]
+    return [_relabelled(atoms, labels(atoms, keys, name=f"{what}: frame {k}")) for k, atoms in enumerate(frames)]
 
 
 def describe(frames, what="data", *, keys=None, require_labels=False):
@@ -226,12 +226,8 @@ def describe(frames, what="data", *, keys=None, require_labels=False):
         sizes=(min(sizes), int(np.median(sizes)), max(sizes)),
         species={chemical_symbols[z]: int((numbers == z).sum()) for z in np.unique(numbers)},
         keys={kind: _sources(frames, found, kind, keys) for kind in ("energy", "forces", "stress")},
-        n_labelled={
-            kind: sum(getattr(x, kind) is not None for x in found) for kind in ("energy", "forces", "stress")
-        },
-        config_types=dict(
-            Counter(str(atoms.info["config_type"]) for atoms in frames if "config_type" in atoms.info)
-        ),
+        n_labelled={kind: sum(getattr(x, kind) is not None for x in found) for kind in ("energy", "forces", "stress")},
+        config_types=dict(Counter(str(atoms.info["config_type"]) for atoms in frames if "config_type" in atoms.info)),
         periodicity=dict(Counter(PERIODICITY[int(atoms.pbc.sum())] for atoms in frames)),
         nearest_distance=min(g.nearest for g in checked.geometries),
         energy_range=(min(per_atom), max(per_atom)) if per_atom else None,

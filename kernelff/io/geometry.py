@@ -66,9 +66,7 @@ def geometry(atoms):
     """
     neighbors = NeighborList.from_atoms(atoms, ENVIRONMENT_CUTOFF)
     closeness = (1.0 - neighbors.distances / ENVIRONMENT_CUTOFF) ** 2
-    density = np.bincount(
-        neighbors.i, closeness * np.sqrt(neighbors.numbers[neighbors.j]), minlength=len(atoms)
-    )
+    density = np.bincount(neighbors.i, closeness * np.sqrt(neighbors.numbers[neighbors.j]), minlength=len(atoms))
     order = np.lexsort((density, neighbors.numbers))
     directions = neighbors.vectors / neighbors.distances[:, None] if neighbors.n_pairs else neighbors.vectors
     pull = [np.bincount(neighbors.i, closeness * directions[:, c], minlength=len(atoms)) for c in range(3)]

@@ -221,9 +221,7 @@ def _as_energy(array, _atoms, _keys, where):
 
 def _as_forces(array, atoms, _keys, where):
     if array.shape != (len(atoms), 3):
-        raise ValueError(
-            f"{where} has shape {array.shape}; forces of {len(atoms)} atoms have shape ({len(atoms)}, 3)"
-        )
+        raise ValueError(f"{where} has shape {array.shape}; forces of {len(atoms)} atoms have shape ({len(atoms)}, 3)")
     return array.copy()
 
 
@@ -239,9 +237,7 @@ def _six_components(array, keys, where):
     if array.size == 6:
         return array.reshape(6)[keys.stress_permutation()]
     if array.size != 9:
-        raise ValueError(
-            f"{where} has shape {array.shape}; a stress or virial has shape (3, 3), (9,) or (6,)"
-        )
+        raise ValueError(f"{where} has shape {array.shape}; a stress or virial has shape (3, 3), (9,) or (6,)")
     tensor = array.reshape(3, 3)
     asymmetry = np.abs(tensor - tensor.T).max()
     if asymmetry > 0.05 * np.abs(tensor).max() + 1e-4:

@@ -20,9 +20,7 @@ from ase.units import GPa
 
 from kernelff.io.label_keys import VOIGT, has_stress, labels
 
-LARGEST_SHIFT = (
-    0.15  # Å; atoms of strain relatives move no more than this beside the strain, where forces are known
-)
+LARGEST_SHIFT = 0.15  # Å; atoms of strain relatives move no more than this beside the strain, where forces are known
 LARGEST_SHIFT_WITHOUT_FORCES = 0.01  # Å
 SMALLEST_STRAIN, LARGEST_STRAIN = 5e-4, 0.08
 MIN_PAIRS = 3
@@ -143,10 +141,11 @@ def _links(members):
     links = {}
     for a, cell in enumerate(cells):
         ratio = np.linalg.solve(cell[None], cells)
-        strains = _midpoint_strain(ratio)
+        change = np.abs(ratio - np.eye(3)).max(axis=(1, 2))
+        good = (change > SMALLEST_STRAIN) & (change < 2 * LARGEST_STRAIN)  # turned and mirrored cells are none
+        strains = _midpoint_strain(np.where(good[:, None, None], ratio, np.eye(3)))
         size = np.abs(strains).max(axis=(1, 2))
-        rotated = np.abs(ratio - ratio.transpose(0, 2, 1)).max(axis=(1, 2)) / 2
-        good = (size > SMALLEST_STRAIN) & (size < LARGEST_STRAIN) & (rotated < LARGEST_STRAIN)
+        good &= (size > SMALLEST_STRAIN) & (size < LARGEST_STRAIN)
         for b in np.flatnonzero(good)[np.argsort(size[good])][:2]:
             if (b, a) not in links:
                 links[a, b] = strains[b]
@@ -204,9 +203,7 @@ def _terms(frames, found, pairs):
     strain = np.array([[d[0, 0], d[1, 1], d[2, 2], 2 * d[1, 2], 2 * d[0, 2], 2 * d[0, 1]] for *_, d in pairs])
     stress = np.array([[found[k].stress for k in side] for side in (a, b)])
     energy = np.array([found[q].energy - found[p].energy for p, q in zip(a, b, strict=True)])
-    done = np.array(
-        [_force_work(frames[p], frames[q], found[p], found[q]) for p, q in zip(a, b, strict=True)]
-    )
+    done = np.array([_force_work(frames[p], frames[q], found[p], found[q]) for p, q in zip(a, b, strict=True)])
     # The trapezoidal rule leaves a few per cent of each atom's work: pairs that were also rattled count less.
     doubt = 0.02 * np.linalg.norm(energy) / np.sqrt(len(energy)) + 0.05 * done[:, 1] + 1e-12
     volumes = np.array([volume[a], volume[b]])
@@ -228,9 +225,7 @@ def _fit(terms, order, power):
 
     `power` 1 takes the written stresses for extensive (stress times volume).
     """
-    work = 0.5 * np.einsum(
-        "spv,sp,pv->p", terms.stress[:, :, list(order)], terms.volumes ** (1 - power), terms.strain
-    )
+    work = 0.5 * np.einsum("spv,sp,pv->p", terms.stress[:, :, list(order)], terms.volumes ** (1 - power), terms.strain)
     columns = np.stack([work, terms.volume], axis=1) * terms.weight[:, None]
     energy = terms.energy * terms.weight
     scale = np.linalg.norm(columns, axis=0) + 1e-300
@@ -251,17 +246,13 @@ def _fit(terms, order, power):
 
 def _verdict(n_pairs, fit):
     def result(verdict, message):
-        return StressCheck(
-            n_pairs, fit.slope, fit.offset / GPa, fit.offset_error / GPa, fit.misfit, verdict, message
-        )
+        return StressCheck(n_pairs, fit.slope, fit.offset / GPa, fit.offset_error / GPa, fit.misfit, verdict, message)
 
     seen = f"slope {fit.slope:.4g} over {n_pairs} pairs of strained frames"
     if fit.misfit > LARGEST_MISFIT or fit.slope == 0:
         return result("unclear", f"stresses and energies of strained frames do not go together ({seen})")
     if fit.power == 1:
-        remedy = (
-            "are they virials? Name them with virial_key" if fit.slope < 0 else "divide them by the volume"
-        )
+        remedy = "are they virials? Name them with virial_key" if fit.slope < 0 else "divide them by the volume"
         return result("virial", f"the stresses grow with the volume like a virial ({seen}); {remedy}")
     unit, factor = _nearest_unit(fit.slope)
     if factor is None:

@@ -31,9 +31,7 @@ def errors_and_sds(evaluation, kind):
         pairs = zip(evaluation.forces, evaluation.forces_ref, strict=True)
         errors = np.concatenate([(forces - labels).ravel() for forces, labels in pairs])
         sds = np.concatenate([sd.ravel() for sd in evaluation.forces_std])
-    known = np.isfinite(errors) & (
-        sds > 1e-6 * sds.max(initial=0.0)
-    )  # symmetry makes some forces zero: no error bar
+    known = np.isfinite(errors) & (sds > 1e-6 * sds.max(initial=0.0))  # symmetry makes some forces zero: no error bar
     return errors[known], sds[known]
 
 

@@ -126,20 +126,15 @@ def calibration(evaluation, scales, name="test"):
     left.loglog(sds, size, "o", ms=2.5, mew=0, alpha=0.35, color=COLOURS["test"], rasterized=True)
     edges = np.quantile(sds, np.linspace(0, 1, min(11, max(2, len(sds) // 20))))
     inside = [
-        np.clip(np.searchsorted(edges, sds, side="right") - 1, 0, len(edges) - 2) == b
-        for b in range(len(edges) - 1)
+        np.clip(np.searchsorted(edges, sds, side="right") - 1, 0, len(edges) - 2) == b for b in range(len(edges) - 1)
     ]
     middle = [np.sqrt((sds[i] ** 2).mean()) for i in inside if i.any()]
     typical = [np.sqrt((size[i] ** 2).mean()) for i in inside if i.any()]
-    left.loglog(
-        middle, typical, "o-", color=COLOURS["DFT"], ms=6, lw=1.5, label="root mean square in ten bins"
-    )
+    left.loglog(middle, typical, "o-", color=COLOURS["DFT"], ms=6, lw=1.5, label="root mean square in bins")
     ends = np.array([sds.min(), sds.max()])
     left.loglog(ends, ends, color=INK, lw=1, label="error = predicted")
     left.set_ylim(max(size.min(), 3e-2 * sds.min()), 3 * size.max())
-    left.set(
-        title="Are large errors announced?", xlabel="predicted standard deviation of a force component, meV/Å"
-    )
+    left.set(title="Are large errors announced?", xlabel="predicted standard deviation of a force component, meV/Å")
     left.set(ylabel="error, meV/Å")
     left.legend(loc="lower right")
     levels = np.linspace(0.05, 0.95, 19)
@@ -232,9 +227,7 @@ def dynamics(traces, scales):
         middle = np.interp(trace.marked_time, trace.time, potential)
         bar = 1e3 * scales["energy"] * trace.energy_std / trace.n_atoms
         energy.errorbar(trace.marked_time, middle, bar, color=colour, ls="none", capsize=2.5, elinewidth=1.3)
-        force.plot(
-            trace.marked_time, 1e3 * scales["forces"] * trace.force_std, "o-", ms=3.5, lw=1, color=colour
-        )
+        force.plot(trace.marked_time, 1e3 * scales["forces"] * trace.force_std, "o-", ms=3.5, lw=1, color=colour)
         novelty.plot(trace.marked_time, trace.novelty, "o-", ms=3.5, lw=1, color=colour)
     temperature.set(title="Temperature", ylabel="K")
     temperature.legend(loc="upper right", ncols=len(traces))
