@@ -34,15 +34,15 @@ from kernelff.models import SparseGPR
 
 
 def _parameters(kind):
-    return set(inspect.signature(kind).parameters)
+    return {name: entry.default for name, entry in inspect.signature(kind).parameters.items()}
 
 
 def _known_keys():
-    """The keys of each table, asked of the objects they belong to."""
-    model = _parameters(SparseGPR) - {"descriptors", "baseline", "config_sigmas"}
+    """The keys of each table with their defaults, asked of the objects they belong to."""
+    elsewhere = ("descriptors", "baseline", "config_sigmas")
     return {
-        "data": {entry.name for entry in fields(LabelKeys)},
-        "model": model,
+        "data": _parameters(LabelKeys),
+        "model": {name: value for name, value in _parameters(SparseGPR).items() if name not in elsewhere},
         "config_sigmas": None,  # names of the user's groups
         "soap": _parameters(SOAP),
         "pairs": _parameters(PairDistances),
@@ -130,6 +130,7 @@ def read_config(path):
             raise ValueError(f"{path}: {name} must be a table; write [{name}] on its own line")
         if known[name] is not None:
             _refuse_unknown(values, known[name], f"{path}: [{name}] has no key", "keys")
+            _refuse_wrong_types(values, known[name], f"{path}: [{name}]")
     return FitConfig(**tables)
 
 
@@ -139,3 +140,24 @@ def _refuse_unknown(given, known, message, what):
             near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
             hint = f"did you mean {near[0]!r}?" if near else f"the {what} are: {', '.join(sorted(known))}"
             raise ValueError(f"{message} {key!r}; {hint}")
+
+
+def _refuse_wrong_types(given, defaults, where):
+    """Values must be of the kind of the default; the objects check the rest themselves."""
+    for key, value in given.items():
+        default = defaults[key]
+        if isinstance(default, bool):
+            kind, fits = "true or false", isinstance(value, bool)
+        elif isinstance(default, (int, float)):
+            numbers = value if isinstance(value, list) else [value]
+            kind, fits = "a number", all(_is_number(entry) for entry in numbers)
+        elif isinstance(default, str) or key.endswith("_key"):
+            kind, fits = "a text in quotes", isinstance(value, str)
+        else:
+            continue
+        if not fits:
+            raise ValueError(f"{where} {key} must be {kind}, got {value!r}")
+
+
+def _is_number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -102,7 +102,7 @@ def evaluate_frames(potential, frames, labels, uncertainty=False):
     frames : list of ase.Atoms
     labels : list of Labels
     uncertainty : bool
-        Also posterior sds and novelty; costs about fifty times an evaluation.
+        Also posterior sds and novelty; costs about twenty times an evaluation.
     """
     results = [potential.compute(atoms) for atoms in frames]
     errors = [potential.uncertainty(atoms) for atoms in frames] if uncertainty else None

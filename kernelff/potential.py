@@ -100,7 +100,7 @@ class Potential:
         atoms : ase.Atoms
         derivatives : bool
             Forces and stress too; they cost the fitting rows of the frame,
-            about fifty times an evaluation.
+            about twenty times an evaluation.
 
         Returns
         -------

@@ -245,7 +245,7 @@ def test_impossible_frames(atoms, message):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"energy": np.nan}, "frame 1.*energy is not finite"),
+        ({"energy": np.nan}, "frame 1.*its energy is not finite"),
         ({"forces": np.full((4, 3), np.inf)}, "frame 1.*forces is not finite"),
         ({"stress": np.full(6, np.nan)}, "frame 1.*stress is not finite"),
         ({"forces": np.eye(4)[:, :3] * 1e5}, r"frame 1.*force on atom 0 is 1e\+05 eV/Å"),

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from kernelff._linalg import fold
 
 SHAPES = [(1, 1), (1, 5), (3, 5), (5, 5), (40, 17), (90, 130), (2000, 200), (900, 65), (4, 64)]

@@ -13,7 +13,6 @@ import naive
 import numpy as np
 import pytest
 from ase import Atoms
-from kernelff._soap import available_isas
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -21,6 +20,7 @@ from systems import FRAMES, frame
 
 import kernelff as kff
 from kernelff import _soap
+from kernelff._soap import available_isas
 from kernelff.descriptors import SOAPDescriptor, descriptor_from_state, descriptor_to_state, quip_order
 
 OTHER = json.loads((Path(__file__).parent / "data" / "soap_other_codes.json").read_text())
@@ -112,6 +112,15 @@ def test_quip_vectors(name):
     if order is not None and order != sorted(order):  # other order of channels, same products
         found, expected = found @ found.T, expected @ expected.T
     checks.close(found, expected, 1e-10, name)
+
+
+@pytest.mark.parametrize("point", OTHER["gap_fit"], ids=lambda point: f"Z{point['numbers'][0]}-{len(point['numbers'])}")
+def test_sparse_points_of_gap_fit(point):
+    """Environments that gap_fit stored, with the settings of the published Si and Mo potentials (n8 l8)."""
+    atoms = Atoms(**{key: point[key] for key in ("numbers", "positions", "cell", "pbc")})
+    soap = kff.SOAP(cutoff=point["cutoff"], n_max=8, l_max=8, atom_sigma=0.5, **QUIP)
+    found = rows(built(soap, atoms), atoms)[point["centre"], quip_order(8, 8)]
+    checks.close(found, np.array(point["vector"]), 1e-10, "sparse point")
 
 
 @pytest.mark.parametrize("name", OTHER["featomic"]["kernels"])

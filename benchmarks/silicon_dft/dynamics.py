@@ -92,7 +92,12 @@ def trajectory(run, potential):
     atoms.calc = potential.calculator()
     MaxwellBoltzmannDistribution(atoms, temperature_K=run.temperature, rng=rng)
     dynamics = Langevin(
-        atoms, run.timestep * units.fs, temperature_K=run.temperature, friction=0.02 / units.fs, rng=rng
+        atoms,
+        run.timestep * units.fs,
+        temperature_K=run.temperature,
+        friction=0.02 / units.fs,
+        rng=rng,
+        fixcm=False,
     )
     dynamics.run(round(run.wait / run.timestep))
     snapshots = []

@@ -26,8 +26,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", help="folder of the labels")
     parser.add_argument("--stage", type=int, choices=(1, 2), default=1)
+    parser.add_argument("--origins", nargs="+", default=[""], help="only origins that begin with one of these")
     options = parser.parse_args()
     frames = frames_of(options.stage, options.work)
+    frames = [a for a in frames if a.info["origin"].startswith(tuple(options.origins))]
     start = time.perf_counter()
     for number, atoms in enumerate(frames, 1):
         try:

@@ -112,7 +112,8 @@ def _ungrouped(result):
 def _uncertainty_line(result):
     worst = int(np.argmax([novelty.max(initial=0.0) for novelty in result.novelty]))
     return (
-        f"Median standard deviations: energy {1e3 * np.median(result.energy_std / result.n_atoms):.3g} "
-        f"meV/atom, forces {1e3 * np.median(np.concatenate([s.ravel() for s in result.forces_std])):.3g} "
-        f"meV/Å; most novel: frame {worst} ({result.novelty[worst].max(initial=0.0):.3f})"
+        "Median posterior standard deviations, not calibrated: energy "
+        f"{1e3 * np.median(result.energy_std / result.n_atoms):.3g} meV/atom, forces "
+        f"{1e3 * np.median(np.concatenate([s.ravel() for s in result.forces_std])):.3g} meV/Å; most novel: "
+        f"frame {worst} ({result.novelty[worst].max(initial=0.0):.3f})"
     )

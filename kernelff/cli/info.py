@@ -9,6 +9,7 @@ from ase.data import chemical_symbols
 from kernelff.cli.console import console, fail, guarded
 from kernelff.cli.tables import text_table
 from kernelff.io import describe, read_raw_frames
+from kernelff.io.model_file import read_model
 from kernelff.report.cells import number
 
 
@@ -58,9 +59,7 @@ def model_rows(path):
     -------
     list of tuple of str
     """
-    from kernelff.io.model_file import describe_model
-
-    header = describe_model(path)
+    header, arrays, _ = read_model(path)
     potential, estimator = header["potential"], header["estimator"]["settings"]
     facts = potential["metadata"]
     descriptors = estimator["descriptors"] or [{"kind": "SOAP (defaults)"}]
@@ -81,7 +80,7 @@ def model_rows(path):
     for name, errors in facts.get("errors", {}).items():
         texts = (f"{row['kind']} {number(row['mae'])} {row['unit']}" for row in errors if row["group"] == "all")
         rows.append((f"errors ({name})", ", ".join(texts) + " (mean absolute)"))
-    rows.append(("error bars", "yes" if "factors" in header else "no (saved compact)"))
+    rows.append(("error bars", "yes" if any(name.startswith("posterior") for name in arrays) else "no (saved compact)"))
     return rows
 
 

@@ -58,7 +58,7 @@ class SOAP(TransformerMixin, BaseEstimator):
 
     def __init__(
         self,
-        cutoff=5.0,
+        cutoff=5.2,
         n_max=8,
         l_max=6,
         *,

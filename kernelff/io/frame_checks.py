@@ -167,7 +167,7 @@ def _checked_geometry(atoms, name):
 def _refuse_bad_labels(_atoms, name, found):
     for kind, value in found._asdict().items():
         if value is not None and not np.isfinite(value).all():
-            raise ValueError(f"{name}: the {kind} is not finite; drop the frame or its {kind}")
+            raise ValueError(f"{name}: its {kind} is not finite (NaN or infinite); drop the frame or its {kind}")
     if found.forces is not None and np.abs(found.forces).max(initial=0.0) > IMPOSSIBLE_FORCE:
         worst = int(np.abs(found.forces).max(axis=1).argmax())
         raise ValueError(

@@ -151,6 +151,8 @@ def read_raw_frames(path, index=":"):
     FileNotFoundError, ValueError
         See `read_frames`.
     """
+    if Path(path).is_dir():
+        raise ValueError(f"{path} is a folder; name a file in it")
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: there is no such file")
     try:

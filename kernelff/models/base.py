@@ -103,7 +103,7 @@ class LinearModel(BaseEstimator):
         frames : list of ase.Atoms
         uncertainty : bool
             Also posterior sds of energies, forces, stress and local energies, and
-            novelty; about fifty times the cost.
+            novelty; about twenty times the cost.
         """
         check_is_fitted(self, "potential_")
         return evaluate_frames(self.potential_, frames, [labels(atoms) for atoms in frames], uncertainty)

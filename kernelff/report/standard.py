@@ -73,7 +73,7 @@ def fit_report(path, title, model, sets, evaluations):
     sections = [accuracy_section(evaluations, None)]
     if judged == "test" and len(shown.energy):
         scales = {kind: scale(held, kind) for kind in ("energy", "forces")}
-        sections.append(error_bar_section(shown, scales, "every other test frame, shown on the rest"))
+        sections.append(error_bar_section(shown, scales, "every other test frame (the figure shows the rest)"))
     sections += [data_section(sets), Section("Model", tables=[Table([], [list(row) for row in model])])]
     summary = f"A sparse Gaussian process on {len(sets['train'])} frames."
     return build_report(path, title, summary, error_numbers(evaluations[judged], judged), sections)
