@@ -25,7 +25,7 @@ typedef double uvec __attribute__((vector_size(8 * LANES), aligned(8), may_alias
 #define ZERO ((vec){0})
 #define ROWS 8 /* rows of a power spectrum tile; divides `width` */
 
-enum { N_WEIGHTS = 6, MAX_ACCUMULATORS = 13 };
+enum { N_WEIGHTS = 12, MAX_ACCUMULATORS = 13 };
 
 typedef struct {
     int derivatives;
@@ -35,7 +35,8 @@ typedef struct {
     int64_t *channel_start;                 /* [n_species + 1] */
     int64_t *pair;                          /* [capacity] */
     double *x, *y, *z, *r, *inverse_r;      /* [capacity]; x, y, z become unit vectors */
-    double *weights;                        /* [capacity][2][6]: Hermite values, derivatives */
+    double *t, *inverse_step;               /* [capacity] place in the table's interval */
+    double *weights;                        /* [capacity / LANES][12][LANES]: Hermite values, derivatives */
     const double **knot;                    /* [capacity] lower knot */
     double *harmonics;                      /* [capacity / LANES][n_lm][LANES] */
     double *radial, *slope;                 /* [n_vectors][capacity][l_max + 1][LANES]: R, R' - l R / r */
@@ -68,7 +69,8 @@ static size_t layout(scratch *s, const soap_plan *plan, char *at)
     s->pair = carve(&at, n, sizeof(int64_t));
     s->x = carve(&at, n, d), s->y = carve(&at, n, d), s->z = carve(&at, n, d);
     s->r = carve(&at, n, d), s->inverse_r = carve(&at, n, d);
-    s->weights = carve(&at, n * 2 * N_WEIGHTS, d);
+    s->t = carve(&at, n, d), s->inverse_step = carve(&at, n, d);
+    s->weights = carve(&at, n * N_WEIGHTS, d);
     s->knot = carve(&at, n, sizeof(double *));
     s->harmonics = carve(&at, n * s->n_lm, d);
     s->radial = carve(&at, s->n_vectors * n * n_l * LANES, d);
@@ -178,48 +180,59 @@ INLINE void harmonics_block(const soap_plan *plan, vec x, vec y, vec z, vec *out
     }
 }
 
-/* Quintic Hermite weights of the two knots' f, h f', h^2 f'', and of the derivative by r. */
-static void hermite(double t, double inverse_step, double *w)
+/* Quintic Hermite weights of the two knots' f, h f', h^2 f'' at t in [0, 1], then of the derivative by r. */
+INLINE void hermite(vec t, vec inverse_step, vec *w, const int derivatives)
 {
-    double t2 = t * t, t3 = t2 * t, q = 1.0 - t, end = t3 * (10.0 + t * (6.0 * t - 15.0));
-    double slope = 30.0 * t2 * q * q;
+    vec t2 = t * t, t3 = t2 * t, q = 1.0 - t, end = t3 * (10.0 + t * (6.0 * t - 15.0));
     w[0] = 1.0 - end;
     w[1] = t + t3 * (t * (8.0 - 3.0 * t) - 6.0);
     w[2] = 0.5 * t2 * q * q * q;
     w[3] = end;
     w[4] = t3 * (t * (7.0 - 3.0 * t) - 4.0);
     w[5] = 0.5 * t3 * q * q;
-    w[6] = -slope * inverse_step;
-    w[7] = (1.0 + t2 * (t * (32.0 - 15.0 * t) - 18.0)) * inverse_step;
-    w[8] = (t + t2 * (t * (6.0 - 2.5 * t) - 4.5)) * inverse_step;
-    w[9] = slope * inverse_step;
-    w[10] = t2 * (t * (28.0 - 15.0 * t) - 12.0) * inverse_step;
-    w[11] = t2 * (1.5 + t * (2.5 * t - 4.0)) * inverse_step;
-}
-
-static void locate(scratch *s, const soap_plan *plan, int centre_species)
-{
-    int64_t knot_size = s->n_vectors * (plan->l_max + 1) * 3 * LANES;
-    for (int a = 0; a < plan->n_species; a++) {
-        const soap_table *table = plan->tables + plan->table_of[centre_species * plan->n_species + a];
-        for (int64_t k = s->channel_start[a]; k < s->channel_start[a + 1]; k++) {
-            int outer = s->r[k] >= table->split;
-            double t = (outer ? s->r[k] - table->split : s->r[k]) * table->inverse_step[outer];
-            int64_t bin = (int64_t)t, last = table->n_intervals[outer] - 1;
-            bin = bin > last ? last : bin;
-            hermite(t - (double)bin, table->inverse_step[outer], s->weights + k * 2 * N_WEIGHTS);
-            s->knot[k] = table->knots + (bin + (outer ? table->n_intervals[0] + 1 : 0)) * knot_size;
-        }
+    if (derivatives) {
+        vec slope = 30.0 * t2 * q * q * inverse_step;
+        w[6] = -slope;
+        w[7] = (1.0 + t2 * (t * (32.0 - 15.0 * t) - 18.0)) * inverse_step;
+        w[8] = (t + t2 * (t * (6.0 - 2.5 * t) - 4.5)) * inverse_step;
+        w[9] = slope;
+        w[10] = t2 * (t * (28.0 - 15.0 * t) - 12.0) * inverse_step;
+        w[11] = t2 * (1.5 + t * (2.5 * t - 4.0)) * inverse_step;
     }
 }
 
+/* Lower knot and weights of every neighbour. */
+INLINE void locate(scratch *s, const soap_plan *plan, int centre_species, const int derivatives)
+{
+    int64_t knot_size = s->n_vectors * (plan->l_max + 1) * 3 * LANES;
+    int row = centre_species < 0 ? 0 : centre_species; /* -1: an element without channels */
+    for (int a = 0; a < plan->n_species; a++) {
+        const soap_table *table = plan->tables + plan->table_of[row * plan->n_species + a];
+        for (int64_t k = s->channel_start[a]; k < s->channel_start[a + 1]; k++) {
+            int outer = s->r[k] >= table->split;
+            double t = (s->r[k] - (outer ? table->split : 0.0)) * table->inverse_step[outer];
+            int64_t bin = (int64_t)t, last = table->n_intervals[outer] - 1;
+            bin = bin > last ? last : bin;
+            s->t[k] = t - (double)bin;
+            s->inverse_step[k] = table->inverse_step[outer];
+            s->knot[k] = table->knots + (bin + (outer ? table->n_intervals[0] + 1 : 0)) * knot_size;
+        }
+    }
+    for (int64_t k = 0; k < s->n; k += LANES)
+        hermite(*(vec *)(s->t + k), *(vec *)(s->inverse_step + k), (vec *)(s->weights + k * N_WEIGHTS), derivatives);
+}
+
+/* R_l, and R_l' - l R_l / r, of every neighbour. */
 INLINE void radial_all(scratch *s, const soap_plan *plan, const int derivatives)
 {
     int64_t n_l = plan->l_max + 1, vector_size = n_l * 3, knot_size = s->n_vectors * vector_size;
     for (int64_t v = 0; v < s->n_vectors; v++)
         for (int64_t k = 0; k < s->n; k++) {
             const vec *f = (const vec *)s->knot[k] + v * vector_size, *g = f + knot_size;
-            const double *w = s->weights + k * 2 * N_WEIGHTS, inverse_r = s->inverse_r[k];
+            const double *weights = s->weights + k / LANES * LANES * N_WEIGHTS + k % LANES;
+            double inverse_r = s->inverse_r[k], w[N_WEIGHTS];
+            for (int u = 0; u < (derivatives ? N_WEIGHTS : N_WEIGHTS / 2); u++)
+                w[u] = weights[u * LANES];
             vec *R = (vec *)s->radial + (v * s->capacity + k) * n_l;
             vec *slope = (vec *)s->slope + (v * s->capacity + k) * n_l;
             for (int64_t l = 0; l < n_l; l++, f += 3, g += 3) {
@@ -266,7 +279,7 @@ static void expand_rows(int count, int64_t k0, int64_t k1, const vec *R, int64_t
 #undef CASE
 }
 
-/* The four lowest rows (l = 0, 1) together: one degree alone would wait for its own sums. */
+/* The nine lowest rows (l = 0, 1, 2) together: one degree alone would wait for its own sums. */
 static void expand_low(int64_t k0, int64_t k1, const vec *R, int64_t stride_R, const double *Y, int64_t block,
                        double *c, int64_t stride_c)
 {
@@ -355,10 +368,13 @@ static void power(scratch *s, const soap_plan *plan)
 /* Sum across lanes. */
 INLINE double total(vec v)
 {
-    double sum = 0.0;
-    for (int u = 0; u < LANES; u++)
-        sum += v[u];
-    return sum;
+    double lane[LANES];
+    memcpy(lane, &v, sizeof v);
+#pragma GCC unroll 3
+    for (int half = LANES / 2; half > 0; half /= 2) /* a tree: sums in a row would wait for each other */
+        for (int u = 0; u < half; u++)
+            lane[u] += lane[u + half];
+    return lane[0];
 }
 
 /* Weights and norm; leaves the raw weighted spectrum in s->p and 1/norm (1 if not wanted) in s->scale. */
@@ -381,11 +397,13 @@ static void centre(scratch *s, const soap_plan *plan, const soap_pairs *pairs, i
     for (int64_t k = 0; k < s->n; k += LANES)
         harmonics_block(plan, *(vec *)(s->x + k), *(vec *)(s->y + k), *(vec *)(s->z + k),
                         (vec *)(s->harmonics + k * s->n_lm));
-    locate(s, plan, pairs->species[i]);
-    if (s->derivatives)
+    if (s->derivatives) {
+        locate(s, plan, pairs->species[i], 1);
         radial_all(s, plan, 1);
-    else
+    } else {
+        locate(s, plan, pairs->species[i], 0);
         radial_all(s, plan, 0);
+    }
     expand(s, plan, pairs->species[i]);
     power(s, plan);
     weigh(s, plan);

@@ -52,7 +52,7 @@ typedef struct {
 typedef struct {
     const int64_t *first, *j;        /* [n_atoms + 1], [n_pairs] */
     const double *vectors;           /* [n_pairs][3] */
-    const int32_t *species;          /* [n_atoms] index into the plan's species */
+    const int32_t *species;          /* [n_atoms] index into the plan's species; -1: no neighbour */
     int64_t start, stop;
 } soap_pairs;
 

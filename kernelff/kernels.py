@@ -7,12 +7,14 @@ import numpy as np
 
 @dataclass(frozen=True)
 class DotProduct:
-    """k(x, y) = (x.y)^zeta of normalised descriptors.
+    """k(x, y) = (x.y + constant)^zeta of normalised descriptors.
 
     Parameters
     ----------
     zeta : float
         Exponent > 0; larger separates environments more sharply.
+    constant : float
+        Square of the `covariance_sigma0` of published GAPs; 0 in our own models.
 
     References
     ----------
@@ -20,6 +22,7 @@ class DotProduct:
     """
 
     zeta: float = 4.0
+    constant: float = 0.0
 
     def __post_init__(self):
         if not self.zeta > 0:
@@ -35,6 +38,8 @@ class DotProduct:
 
     def value_and_slope(self, products):
         """k and dk/d(x.y) of an array of dot products."""
+        if self.constant:
+            products = products + self.constant
         if float(self.zeta).is_integer():
             slope = _integer_power(products, int(self.zeta) - 1)
         else:  # a real power needs x.y >= 0, true of power spectra up to rounding
@@ -47,19 +52,32 @@ class DotProduct:
 
 @dataclass(frozen=True)
 class SquaredExponential:
-    """k(r, s) = exp(-(r - s)^2 / (2 length_scale^2)) of scalars.
+    """k(r, s) = exp(-sum_a (r^p_a - s^p_a)^2 / (2 length_scale_a^2)) + constant of distances.
 
     Parameters
     ----------
-    length_scale : float
-        In the unit of the arguments (Å for distances).
+    length_scale : float or tuple of float
+        In the unit of r^p (Å for p = 1); one, or one for each power.
+    constant : float
+        (f0 / delta)^2 of published GAPs; 0 in our own models.
+    powers : tuple of float
+        The p_a; only published GAPs know others than 1.
     """
 
-    length_scale: float = 1.0
+    length_scale: float | tuple = 1.0
+    constant: float = 0.0
+    powers: tuple = (1.0,)
 
     def __post_init__(self):
-        if not self.length_scale > 0:
+        if not all(scale > 0 for scale in self.length_scales):
             raise ValueError(f"length_scale: must be > 0, got {self.length_scale!r}.")
+        if len(self.length_scales) != len(self.powers):
+            raise ValueError(f"length_scale: {len(self.length_scales)} values for {len(self.powers)} powers.")
+
+    @property
+    def length_scales(self):
+        """One for each power."""
+        return self.length_scale if isinstance(self.length_scale, tuple) else (self.length_scale,)
 
     def __call__(self, x, y):
         """Covariance matrix of x (n,) and y (m,), shape (n, m)."""
@@ -67,10 +85,16 @@ class SquaredExponential:
 
     def value_and_slope(self, x, y):
         """k(x, y) and dk/dx, both of shape (n, m)."""
-        # x/l - y/l, not (x - y)/l: the order of rounding of the GAP code
-        difference = x[:, None] / self.length_scale - y[None, :] / self.length_scale
-        value = np.exp(-0.5 * difference**2)
-        return value, -difference / self.length_scale * value
+        exponent = slope = 0.0
+        for power, scale in zip(self.powers, self.length_scales, strict=True):
+            xp, yp = (x, y) if power == 1 else (x**power, y**power)
+            # x/l - y/l, not (x - y)/l: the order of rounding of the GAP code
+            difference = xp[:, None] / scale - yp[None, :] / scale
+            exponent = exponent - 0.5 * difference**2
+            inner = 1.0 / scale if power == 1 else (power * x ** (power - 1.0) / scale)[:, None]
+            slope = slope - difference * inner
+        value = np.exp(exponent)
+        return (value + self.constant if self.constant else value), slope * value
 
 
 def _integer_power(x, n):

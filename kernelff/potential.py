@@ -1,10 +1,13 @@
 """The waist of the package: whoever fits ends with a Potential, whoever runs atoms starts from one."""
 
+import warnings
 from typing import NamedTuple
 
 import numpy as np
+from ase.data import chemical_symbols
 
 from kernelff.assembly import VOIGT, forces_and_virial, neighbors_of, term_columns
+from kernelff.gap_variance import GapVariance
 from kernelff.terms import term_from_state
 from kernelff.uncertainty import Posterior
 
@@ -44,6 +47,8 @@ class Potential:
         self.e0 = {int(z): float(e) for z, e in sorted(e0.items())}
         self.posterior, self.baseline = posterior, baseline
         self.metadata = dict(metadata or {})
+        centres = [term.centres for term in self.terms]
+        self._seen = None if None in centres else set().union(*centres)
 
     @property
     def species(self):
@@ -111,6 +116,12 @@ class Potential:
         ValueError
             If the model carries no posterior.
         """
+        if self.posterior is None and self.metadata.get("source") == "gap.xml":
+            raise ValueError(
+                "uncertainty: this model was read from a gap.xml, which does not hold the posterior covariance of its "
+                "fit, so standard deviations of total energies, forces and stresses are not defined. "
+                "local_gap_variance(atoms) gives QUIP's distance from the sparse set; for error bars fit a model."
+            )
         if self.posterior is None:
             raise ValueError(
                 "uncertainty: this model carries no posterior (it was saved with compact=True). "
@@ -119,6 +130,23 @@ class Potential:
         self._check_species(atoms)
         calls = self.posterior.complete if derivatives else self.posterior.local
         return calls(self.terms, atoms)
+
+    def local_gap_variance(self, atoms, regularisation=1e-3):
+        """QUIP's variance of each local energy, a distance from the sparse set; see `GapVariance`.
+
+        Parameters
+        ----------
+        atoms : ase.Atoms
+        regularisation : float
+            QUIP's ``gap_variance_regularisation``, eV.
+
+        Returns
+        -------
+        ndarray of shape (n_atoms,)
+            eV^2.
+        """
+        self._check_species(atoms)
+        return GapVariance(self.terms, regularisation).local(atoms)
 
     def calculator(self, uncertainty=False):
         """ASE calculator of this potential, see PotentialCalculator."""
@@ -172,6 +200,14 @@ class Potential:
             raise ValueError(
                 f"atoms: species {unknown} are unknown to this model, which was fitted to {list(self.e0)}. "
                 "Fit it to frames that contain them."
+            )
+        unseen = [] if self._seen is None else sorted({int(z) for z in set(atoms.numbers)} - self._seen)
+        if unseen:
+            warnings.warn(
+                f"atoms: {', '.join(chemical_symbols[z] for z in unseen)} get e0 alone from this model, which describes "
+                f"no environments of theirs, only of {', '.join(chemical_symbols[z] for z in sorted(self._seen))}. Use "
+                "a potential that was fitted to all elements of the frame.",
+                stacklevel=3,
             )
 
 

@@ -48,12 +48,16 @@ class EnvironmentTerm:
         eV.
     sparse_points : dict
         Atomic number of the centre -> (n_sparse, n_features) environments;
-        environments of different elements have no covariance.
+        environments of different elements have no covariance. A tuple of
+        atomic numbers shares one set among them, 0 among all elements.
+        Centres of other elements get nothing from this term.
     """
 
     def __init__(self, descriptor, kernel, delta, sparse_points):
         self.descriptor, self.kernel, self.delta = descriptor, kernel, float(delta)
-        self.sparse_points = {int(z): np.ascontiguousarray(sparse_points[z]) for z in sorted(sparse_points)}
+        order = sorted(sparse_points, key=_elements)
+        self.sparse_points = {_key(z): np.ascontiguousarray(sparse_points[z]) for z in order}
+        _require_disjoint(order)
         ends = np.cumsum([0] + [len(points) for points in self.sparse_points.values()])
         bounds = (slice(int(a), int(b)) for a, b in pairwise(ends))
         self.columns = dict(zip(self.sparse_points, bounds, strict=True))
@@ -64,6 +68,11 @@ class EnvironmentTerm:
     def blocks(self):
         """Column slices between which K_MM is zero: one per centre species."""
         return list(self.columns.values())
+
+    @property
+    def centres(self):
+        """Atomic numbers of the centres that this term gives energy, or None for all."""
+        return None if 0 in self.sparse_points else {z for key in self.sparse_points for z in _elements(key)}
 
     def gram(self):
         """K_MM, shape (n_functions, n_functions), eV^2."""
@@ -77,7 +86,7 @@ class EnvironmentTerm:
         values = np.zeros((neighbors.n_atoms, self.n_functions))
         variance = np.zeros(neighbors.n_atoms)
         q_af = self.descriptor.compute(neighbors)
-        for z, centres in self._centres_by_species(neighbors.numbers):
+        for z, centres in self.centres_by_species(neighbors.numbers):
             q = q_af[centres]
             values[centres, self.columns[z]] = self.delta**2 * self.kernel(q, self.sparse_points[z])
             variance[centres] = self.delta**2 * self.kernel.diag(q)
@@ -88,12 +97,12 @@ class EnvironmentTerm:
         for start, stop in _centre_blocks(neighbors.first, _PAIRS_PER_BLOCK):
             q_af, dq_pcf = self.descriptor.gradients(neighbors, start, stop)
             pairs = np.arange(neighbors.first[start], neighbors.first[stop])
-            for z, centres in self._centres_by_species(neighbors.numbers[start:stop]):
+            for z, centres in self.centres_by_species(neighbors.numbers[start:stop]):
                 points = self.sparse_points[z]
                 scale = np.zeros((stop - start, len(points)))
                 slope = self.kernel.value_and_slope(q_af[centres] @ points.T)[1]
                 scale[centres] = self.delta**2 * slope
-                mine = neighbors.numbers[neighbors.i[pairs]] == z
+                mine = _is_centre(z, neighbors.numbers[neighbors.i[pairs]])
                 dq = dq_pcf if mine.all() else dq_pcf[mine]
                 gradients = (dq.reshape(-1, dq.shape[2]) @ points.T).reshape(len(dq), 3, len(points))
                 yield GradientBlock(pairs[mine], self.columns[z], start, scale, gradients)
@@ -103,7 +112,7 @@ class EnvironmentTerm:
         energies = np.zeros(neighbors.n_atoms)
         dE_dq = np.zeros((neighbors.n_atoms, self.descriptor.n_features))
         q_af = self.descriptor.compute(neighbors)
-        for z, centres in self._centres_by_species(neighbors.numbers):
+        for z, centres in self.centres_by_species(neighbors.numbers):
             points, w = self.sparse_points[z], self.delta**2 * weights[self.columns[z]]
             for block in np.array_split(centres, -(-len(centres) // _CENTRES_PER_BLOCK)):
                 value, slope = self.kernel.value_and_slope(q_af[block] @ points.T)
@@ -115,24 +124,31 @@ class EnvironmentTerm:
     def to_state(self):
         params, arrays = descriptor_to_state(self.descriptor)
         arrays = {f"descriptor.{name}": array for name, array in arrays.items()}
-        arrays |= {f"sparse_points.{z}": points for z, points in self.sparse_points.items()}
-        return {
+        arrays |= {f"sparse_points.{_name(z)}": points for z, points in self.sparse_points.items()}
+        params = {
             "kind": "environment", "descriptor": params, "zeta": self.kernel.zeta, "delta": self.delta,
             "species": list(self.sparse_points),
-        }, arrays  # fmt: skip
+        }  # fmt: skip
+        if self.kernel.constant:
+            params["constant"] = self.kernel.constant
+        return params, arrays
 
     @classmethod
     def from_state(cls, params, arrays):
         descriptor = descriptor_from_state(params["descriptor"], _under("descriptor.", arrays))
-        sparse_points = {z: arrays[f"sparse_points.{z}"] for z in params["species"]}
-        return cls(descriptor, DotProduct(params["zeta"]), params["delta"], sparse_points)
+        keys = [tuple(z) if isinstance(z, list) else z for z in params["species"]]
+        sparse_points = {z: arrays[f"sparse_points.{_name(z)}"] for z in keys}
+        kernel = DotProduct(params["zeta"], params.get("constant", 0.0))
+        return cls(descriptor, kernel, params["delta"], sparse_points)
 
-    def _centres_by_species(self, numbers):
-        return [(z, np.flatnonzero(numbers == z)) for z in self.sparse_points if (numbers == z).any()]
+    def centres_by_species(self, numbers):
+        """(key of sparse_points, indices of its centres) for the elements that occur."""
+        found = ((z, np.flatnonzero(_is_centre(z, numbers))) for z in self.sparse_points)
+        return [(z, centres) for z, centres in found if len(centres)]
 
 
 class PairTerm:
-    """phi_b(i) = sum_j delta^2 fcut(r_ij) k(r_ij, r_b): covariances with sparse distances.
+    """phi_b(i) = sum_j delta^2 fcut(r_ij) k(r_ij, r_b) c_b: covariances with sparse distances.
 
     Parameters
     ----------
@@ -142,23 +158,34 @@ class PairTerm:
         eV.
     sparse_points : ndarray of shape (n_sparse,)
         Distances, Å.
+    sparse_cutoffs : ndarray of shape (n_sparse,), optional
+        c_b, the cutoff function of published GAPs at their sparse points; 1 by default.
     """
 
-    def __init__(self, descriptor, kernel, delta, sparse_points):
+    def __init__(self, descriptor, kernel, delta, sparse_points, sparse_cutoffs=None):
         self.descriptor, self.kernel, self.delta = descriptor, kernel, float(delta)
         self.sparse_points = np.array(sparse_points, dtype=float)
+        cutoffs = np.ones(len(self.sparse_points)) if sparse_cutoffs is None else sparse_cutoffs
+        self.sparse_cutoffs = np.array(cutoffs, dtype=float)
         self.n_functions = len(self.sparse_points)
         self.cutoff = descriptor.cutoff
         self.blocks = [slice(0, self.n_functions)]
 
+    @property
+    def centres(self):
+        """Atomic numbers of the atoms that this term gives energy, or None for all."""
+        pair = self.descriptor.species_pair
+        return None if pair is None or 0 in pair else set(pair)
+
     def gram(self):
         """K_MM, shape (n_functions, n_functions), eV^2."""
-        return self.delta**2 * self.kernel(self.sparse_points, self.sparse_points)
+        K_MM = self.delta**2 * self.kernel(self.sparse_points, self.sparse_points)
+        return K_MM * self.sparse_cutoffs * self.sparse_cutoffs[:, None]
 
     def values(self, neighbors):
         """phi_ab (n_atoms, n_functions) and the prior variance of each local sum (n_atoms,), eV^2."""
         pairs = self.descriptor.compute(neighbors)
-        phi_pb = self.delta**2 * pairs.fcut[:, None] * self.kernel(pairs.r, self.sparse_points)
+        phi_pb = self.delta**2 * pairs.fcut[:, None] * self.kernel(pairs.r, self.sparse_points) * self.sparse_cutoffs
         centre = neighbors.i[pairs.index]
         values = np.zeros((neighbors.n_atoms, self.n_functions))
         np.add.at(values, centre, phi_pb)
@@ -183,7 +210,8 @@ class PairTerm:
         """Local energies (n_atoms,) and pair gradients de_i/dr_ij (n_pairs, 3) for weights (n_functions,)."""
         pairs = self.descriptor.compute(neighbors)
         everything = slice(None)
-        e_p = self.delta**2 * pairs.fcut * (self.kernel(pairs.r, self.sparse_points) @ weights)
+        k_pb = self.kernel(pairs.r, self.sparse_points)
+        e_p = self.delta**2 * pairs.fcut * (k_pb @ (weights * self.sparse_cutoffs))
         energies = np.bincount(neighbors.i[pairs.index], weights=e_p, minlength=neighbors.n_atoms)
         gradients = np.zeros((neighbors.n_pairs, 3))
         slope = self._pair_slopes(pairs, everything) @ weights
@@ -192,20 +220,26 @@ class PairTerm:
 
     def to_state(self):
         params, _ = descriptor_to_state(self.descriptor)
-        return {
+        params = {
             "kind": "pair", "descriptor": params, "length_scale": self.kernel.length_scale, "delta": self.delta,
-        }, {"sparse_points": self.sparse_points}  # fmt: skip
+        }  # fmt: skip
+        if self.kernel != SquaredExponential(self.kernel.length_scale):
+            params |= {"constant": self.kernel.constant, "powers": list(self.kernel.powers)}
+        return params, {"sparse_points": self.sparse_points, "sparse_cutoffs": self.sparse_cutoffs}
 
     @classmethod
     def from_state(cls, params, arrays):
         descriptor = descriptor_from_state(params["descriptor"], {})
-        kernel = SquaredExponential(params["length_scale"])
-        return cls(descriptor, kernel, params["delta"], arrays["sparse_points"])
+        scale, powers = params["length_scale"], params.get("powers", (1.0,))
+        scale = tuple(scale) if isinstance(scale, list) else scale
+        kernel = SquaredExponential(scale, params.get("constant", 0.0), tuple(powers))
+        return cls(descriptor, kernel, params["delta"], arrays["sparse_points"], arrays.get("sparse_cutoffs"))
 
     def _pair_slopes(self, pairs, which):
-        """d/dr of delta^2 fcut(r) k(r, r_b), shape (n, n_functions)."""
+        """d/dr of delta^2 fcut(r) k(r, r_b) c_b, shape (n, n_functions)."""
         k, dk = self.kernel.value_and_slope(pairs.r[which], self.sparse_points)
-        return self.delta**2 * (pairs.dfcut[which, None] * k + pairs.fcut[which, None] * dk)
+        slope = pairs.dfcut[which, None] * k + pairs.fcut[which, None] * dk
+        return self.delta**2 * slope * self.sparse_cutoffs
 
 
 _KINDS = {"environment": EnvironmentTerm, "pair": PairTerm}
@@ -224,6 +258,33 @@ def _centre_blocks(first, pairs_per_block):
         stop = min(max(stop, start + 1), n_atoms)
         yield start, stop
         start = stop
+
+
+def _elements(key):
+    """Atomic numbers that a key of sparse points names, ascending."""
+    return tuple(sorted(int(z) for z in key)) if isinstance(key, tuple) else (int(key),)
+
+
+def _key(key):
+    elements = _elements(key)
+    return elements if len(elements) > 1 else elements[0]
+
+
+def _name(key):
+    return "-".join(map(str, _elements(key)))
+
+
+def _is_centre(key, numbers):
+    """Which atoms the sparse points under `key` are for."""
+    if isinstance(key, tuple):
+        return np.isin(numbers, key)
+    return numbers == key if key else np.ones(len(numbers), dtype=bool)
+
+
+def _require_disjoint(keys):
+    named = [z for key in keys for z in _elements(key)]
+    if len(set(named)) < len(named) or (0 in named and len(named) > 1):
+        raise ValueError(f"sparse_points: {keys} name an element twice. Use a term for each set.")
 
 
 def _unit_vectors(neighbors, index):

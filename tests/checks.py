@@ -4,6 +4,7 @@
 """
 
 import dataclasses
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from systems import random_rotation, transformed
@@ -52,8 +53,6 @@ def check_input_untouched(function, atoms):
 
 def check_threads(function, frames, n_threads=4):
     """The same bits from many threads at once."""
-    from concurrent.futures import ThreadPoolExecutor
-
     expected = [function(atoms) for atoms in frames]
     with ThreadPoolExecutor(n_threads) as pool:
         found = list(pool.map(function, frames * 4))

@@ -80,7 +80,7 @@ def test_fit_shows_data_forecast_and_errors(folder):
 def test_info_of_a_model_and_of_data(folder):
     code, output = run("info", folder / "cu.kff")
     assert code == 0
-    for text in ("Cu (e0", "n_max 4", "n_sparse 30", "errors (test)", "hash", "error bars yes"):
+    for text in ("Cu (e0", "n_max 4", "30 sparse environments", "errors (test)", "hash", "error bars yes"):
         assert text in output
     code, output = run("info", folder / "train.xyz")
     assert code == 0 and "frames 16" in output

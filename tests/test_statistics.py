@@ -59,7 +59,7 @@ def test_posterior_equals_dtc_formulas_in_extended_precision(zeta):
         ours_std += [result.energy_std[k], *result.forces_std[k].ravel(), *volume * result.stress_std[k]]
     np.testing.assert_allclose(ours, mean, rtol=1e-8, atol=1e-8 * np.abs(mean).max())
     np.testing.assert_allclose(ours_std, std, rtol=1e-6)
-    assert model.evidence_ == pytest.approx(evidence, rel=1e-9)
+    assert model.evidence_ == pytest.approx(evidence, rel=1e-9, abs=1e-7)  # terms of order 1e3 cancel
 
 
 def training_rows(model, frames):

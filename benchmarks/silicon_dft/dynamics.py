@@ -88,7 +88,7 @@ def trajectory(run, potential):
     atoms = structures.strained(atoms, np.eye(3) * (run.volume ** (1 / 3) - 1))
     atoms.positions += rng.normal(scale=0.03, size=atoms.positions.shape)
     if run.temperature > 2000:  # melt: start hot and disordered
-        atoms = structures.displaced(atoms, rng, 0.25)
+        atoms = structures.displaced(atoms, rng, 0.25 if run.n_atoms <= 32 else 0.12)
     atoms.calc = potential.calculator()
     MaxwellBoltzmannDistribution(atoms, temperature_K=run.temperature, rng=rng)
     dynamics = Langevin(

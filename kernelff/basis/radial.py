@@ -65,9 +65,11 @@ class RadialBasis:
 
 
 def _bessel_slope(h, r, g, a):
-    """d/dr of sum_l structures: h_l' = 2a (g (l h_(l-1) + (l+1) h_(l+1)) / (2l+1) - r h_l); one degree fewer.
+    """dh_l/dr for one degree fewer than `h` holds.
 
-    Applied to h' it gives h'' except for the explicit r, whose derivative -2 a h_l the caller adds.
+    h_l = exp(-a (r^2 + g^2)) i_l(2 a r g) and i_l' = (l i_(l-1) + (l+1) i_(l+1)) / (2l+1) give
+    h_l' = 2 a (g (l h_(l-1) + (l+1) h_(l+1)) / (2l+1) - r h_l). Applied to h' this is h'' but for the slope of the
+    explicit r, -2 a h_l, which the caller adds.
     """
     degree = np.arange(len(h) - 1, dtype=float)[:, None, None]
     lower = np.concatenate([np.zeros_like(h[:1]), h[:-2]])
@@ -82,38 +84,38 @@ def smeared_bessel(r, g, a, l_max):
 
 
 def scaled_spherical_bessel(x, l_max):
-    """exp(-x) i_l(x), x >= 0, for l = 0..l_max on the first axis; relative error about 1e-14.
+    """exp(-x) i_l(x), x >= 0, for l = 0..l_max on the first axis; relative error about 1e-13.
 
-    Upward recursion i_(l+1) = i_(l-1) - (2l+1)/x i_l amplifies rounding by about exp(l(l+1)/x): it serves large
-    x. Elsewhere ratios i_l / i_(l-1) = x / (2l+1 + x i_(l+1)/i_l) are run downward, stable for every x.
-    (scipy's `ive` gives the same at twenty times the cost.)
+    Upward recursion amplifies rounding by about exp(l(l+1)/x), so it serves large x only; ratios of
+    neighbouring degrees run downward are stable for every x, but need about sqrt(72 x) steps.
     """
     x = np.asarray(x, dtype=float)
     out = np.empty((l_max + 1, *x.shape))
     with np.errstate(divide="ignore", invalid="ignore"):
         out[0] = np.where(x < 1e-8, 1.0 - x, -0.5 * np.expm1(-2.0 * x) / x)
-    large = x > max(40.0, l_max * (l_max + 1.0))
-    xl, xs = x[large], x[~large]
-    low, previous = out[0][large], None
-    for degree in range(1, l_max + 1):
-        if degree == 1:  # i_1 = (cosh x - i_0) / x
-            new = (0.5 * (1.0 + np.exp(-2.0 * xl)) - low) / xl
-        else:
-            new = previous - (2.0 * degree - 1.0) / xl * low
-        previous, low = low, new
-        out[degree][large] = new
-    ratio = np.zeros_like(xs)
-    ratios = []
-    top = l_max + 20 + int(np.sqrt(72.0 * xs.max(initial=0.0)))
-    for degree in range(top, 0, -1):
-        ratio = xs / (2.0 * degree + 1.0 + xs * ratio)
-        if degree <= l_max:
-            ratios.append(ratio)
-    value = out[0][~large]
-    for degree, ratio in enumerate(reversed(ratios), start=1):
-        value = value * ratio
-        out[degree][~large] = value
+    if l_max > 0:
+        large = x > max(40.0, l_max * (l_max + 1.0))
+        for part, recursion in ((large, _bessel_upward), (~large, _bessel_downward)):
+            out[1:, part] = recursion(x[part], out[0][part], l_max)
     return out
+
+
+def _bessel_upward(x, i_0, l_max):
+    """Degrees 1..l_max by i_(l+1) = i_(l-1) - (2l+1)/x i_l."""
+    rows = [i_0, (0.5 * (1.0 + np.exp(-2.0 * x)) - i_0) / x]  # i_1 = (cosh x - i_0) / x
+    for degree in range(1, l_max):
+        rows.append(rows[-2] - (2.0 * degree + 1.0) / x * rows[-1])
+    return np.stack(rows[1:])
+
+
+def _bessel_downward(x, i_0, l_max):
+    """Degrees 1..l_max by the continued fraction i_l / i_(l-1) = x / (2l+1 + x i_(l+1)/i_l)."""
+    ratio, ratios = np.zeros_like(x), []
+    start = l_max + 20 + int(np.sqrt(72.0 * x.max(initial=0.0)))
+    for degree in range(start, 0, -1):
+        ratio = x / (2.0 * degree + 1.0 + x * ratio)
+        ratios.append(ratio)
+    return i_0 * np.cumprod(ratios[: -l_max - 1 : -1], axis=0)
 
 
 def gto_basis(cutoff, n_max, atom_sigma):

@@ -60,20 +60,22 @@ def model_rows(path):
     list of tuple of str
     """
     header, arrays, _ = read_model(path)
-    potential, estimator = header["potential"], header["estimator"]["settings"]
+    potential, settings = header["potential"], header["estimator"]["settings"]
     facts = potential["metadata"]
-    descriptors = estimator["descriptors"] or [{"kind": "SOAP (defaults)"}]
+    species = (f"{chemical_symbols[int(z)]} (e0 {e:.4f} eV)" for z, e in potential["e0"].items())
     rows = [
         ("file", f"{Path(path).stat().st_size / 1e6:.1f} MB, format {header['format']}"),
         ("written", f"{header['written']} by kernelff {header['kernelff']}"),
-        (
-            "species",
-            ", ".join(f"{chemical_symbols[int(z)]} (e0 {e:.4f} eV)" for z, e in potential["e0"].items()),
-        ),
+        ("species", ", ".join(species)),
     ]
-    rows += [("descriptor", _parameters(descriptor)) for descriptor in descriptors]
-    shown = ("n_sparse", "sparse_method", "zeta", "delta", "sigma_energy", "sigma_forces", "sigma_virial")
-    rows.append(("model", _parameters({name: estimator[name] for name in shown if name in estimator})))
+    for k, term in enumerate(potential["terms"]):
+        sparse = sum(len(points) for name, points in arrays.items() if name.startswith(f"terms.{k}.sparse_points"))
+        own = {name: value for name, value in term.items() if name not in ("kind", "descriptor", "species")}
+        rows.append(("descriptor", f"{term['descriptor']['kind']}: {_listed(term['descriptor']['parameters'])}"))
+        rows.append(("kernel", f"{sparse} sparse environments, {_listed(own)}"))
+    shown = ("sigma_energy", "sigma_forces", "sigma_virial", "config_sigmas", "loss_weights")
+    rows.append(("noise", _listed({name: settings.get(name) for name in shown})))
+    rows.append(("sparse set", f"chosen by {settings['sparse_method']}, seed {settings['random_state']}"))
     rows.append(("fitted to", f"{facts['n_frames']} frames, hash {facts['data_hash'][:16]}"))
     rows.append(("rank", f"{facts['rank']} directions of the covariance"))
     rows.append(("stress offset", f"{facts['stress_offset_GPa']:+.2f} GPa between stress labels and energies"))
@@ -84,7 +86,9 @@ def model_rows(path):
     return rows
 
 
-def _parameters(values):
-    kind = values.get("kind")
-    text = ", ".join(f"{name} {value}" for name, value in values.items() if name != "kind" and value is not None)
-    return f"{kind}: {text}" if kind and text else kind or text
+def _listed(values):
+    return ", ".join(f"{name} {_short(value)}" for name, value in values.items() if value is not None)
+
+
+def _short(value):
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

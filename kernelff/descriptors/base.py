@@ -54,8 +54,10 @@ def checked_species(species):
     return numbers
 
 
-def species_index(numbers, species):
+def species_index(numbers, species, ignore_others=False):
     """Position of every atom's element in `species` (n_atoms,) int32; all 0 for None.
+
+    Other elements are an error, or -1 with `ignore_others`.
 
     Raises
     ------
@@ -67,6 +69,8 @@ def species_index(numbers, species):
     known = np.array(species)
     index = np.minimum(np.searchsorted(known, numbers), len(known) - 1)
     unknown = known[index] != numbers
+    if ignore_others:
+        return np.where(unknown, -1, index).astype(np.int32)
     if unknown.any():
         z = int(np.asarray(numbers)[unknown][0])
         name = chemical_symbols[z] if 0 <= z < len(chemical_symbols) else "?"

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import erf
 from sklearn.base import BaseEstimator
 
 from kernelff.basis.cutoff import cosine_cutoff
@@ -30,12 +31,17 @@ class PairDistances(BaseEstimator):
     species_pair : tuple of two atomic numbers, optional
         Only these two elements, in either order; None takes every pair, 0
         stands for any element.
+    tail_exponent, tail_range : float
+        The cutoff is multiplied by (erf(tail_range r) / r)^tail_exponent, as some
+        published GAPs do; `tail_range` in 1/Å. Exponent 0 leaves it alone.
     """
 
-    def __init__(self, cutoff, cutoff_width=0.5, species_pair=None):
+    def __init__(self, cutoff, cutoff_width=0.5, species_pair=None, tail_exponent=0.0, tail_range=1.0):
         self.cutoff = cutoff
         self.cutoff_width = cutoff_width
         self.species_pair = species_pair
+        self.tail_exponent = tail_exponent
+        self.tail_range = tail_range
 
     def build(self, species=None, nearest_distance=None):
         """Checked, immutable descriptor; `species` and `nearest_distance` are not needed here."""
@@ -47,15 +53,19 @@ class PairDistances(BaseEstimator):
         if pair is not None:
             require(len(pair) == 2 and min(pair) >= 0, "species_pair", pair, "two atomic numbers, or None")
             pair = (int(pair[0]), int(pair[1]))
-        return PairDescriptor(float(self.cutoff), float(self.cutoff_width), pair)
+        require(np.isfinite(self.tail_exponent), "tail_exponent", self.tail_exponent, "a number")
+        require(np.isfinite(self.tail_range) and self.tail_range > 0, "tail_range", self.tail_range, "> 0")
+        tail = (float(self.tail_exponent), float(self.tail_range))
+        return PairDescriptor(float(self.cutoff), float(self.cutoff_width), pair, tail)
 
 
 @register("pairs")
 class PairDescriptor:
     """Built form of PairDistances."""
 
-    def __init__(self, cutoff, cutoff_width, species_pair):
+    def __init__(self, cutoff, cutoff_width, species_pair, tail=(0.0, 1.0)):
         self.cutoff, self.cutoff_width, self.species_pair = cutoff, cutoff_width, species_pair
+        self.tail = tail
 
     def compute(self, neighbors):
         """The instances of a frame, in list order.
@@ -80,17 +90,29 @@ class PairDescriptor:
         index = np.flatnonzero(chosen)
         r = neighbors.distances[index]
         fcut, dfcut, _ = cosine_cutoff(r, self.cutoff, self.cutoff_width)
+        if self.tail[0]:
+            tail, slope = _tail(r, *self.tail)
+            fcut, dfcut = fcut * tail, dfcut * tail + fcut * slope
         return PairInstances(index, r, fcut, dfcut)
 
     def to_state(self):
         """Parameters and (no) arrays for a file."""
         pair = None if self.species_pair is None else list(self.species_pair)
-        return {"cutoff": self.cutoff, "cutoff_width": self.cutoff_width, "species_pair": pair}, {}
+        params = {"cutoff": self.cutoff, "cutoff_width": self.cutoff_width, "species_pair": pair}
+        return params | {"tail": list(self.tail)}, {}
 
     @classmethod
     def from_state(cls, params, arrays):
         pair = params["species_pair"]
-        return cls(params["cutoff"], params["cutoff_width"], None if pair is None else tuple(pair))
+        tail = tuple(params.get("tail", (0.0, 1.0)))
+        return cls(params["cutoff"], params["cutoff_width"], None if pair is None else tuple(pair), tail)
+
+
+def _tail(r, exponent, reach):
+    """(erf(reach r) / r)^exponent and its slope."""
+    screened = erf(reach * r)
+    value = (screened / r) ** exponent
+    return value, exponent * value * (2.0 * reach / np.sqrt(np.pi) * np.exp(-((reach * r) ** 2)) / screened - 1.0 / r)
 
 
 def _is(numbers, z):

@@ -85,7 +85,7 @@ class SOAP(TransformerMixin, BaseEstimator):
         self.central_reference_all_species = central_reference_all_species
         self.normalize = normalize
 
-    def build(self, species, nearest_distance=None):
+    def build(self, species, nearest_distance=None, *, basis=None, ignore_others=False):
         """Check the parameters and tabulate the radial functions.
 
         Parameters
@@ -95,6 +95,10 @@ class SOAP(TransformerMixin, BaseEstimator):
             elements alike (one wildcard channel set).
         nearest_distance : float, optional
             Å; sets ``scaling_radius`` where that is None.
+        basis : RadialBasis, optional
+            In place of the one that ``radial_basis`` names, with ``n_max`` functions.
+        ignore_others : bool
+            Neighbours of other elements are not seen, instead of being an error.
 
         Returns
         -------
@@ -108,11 +112,11 @@ class SOAP(TransformerMixin, BaseEstimator):
         species = checked_species(species)
         self._check()
         radius = self._radius(nearest_distance)
-        basis = BASES[self.radial_basis](self.cutoff, self.n_max, self.atom_sigma)
+        basis = basis or BASES[self.radial_basis](self.cutoff, self.n_max, self.atom_sigma)
         table = self._tabulate(basis, radius)
         params = {**self.get_params(), "scaling_radius": radius}
         params = {name: value.item() if isinstance(value, np.generic) else value for name, value in params.items()}
-        return SOAPDescriptor(params, species, table, basis.central)
+        return SOAPDescriptor(params, species, table, basis.central, ignore_others=ignore_others)
 
     def fit(self, frames, y=None):
         """Learn the elements and the nearest-neighbour distance of a list of frames."""
@@ -221,10 +225,13 @@ class SOAPDescriptor:
     cutoff : float
         Å.
     n_features : int
+    ignore_others : bool
+        Whether neighbours of other elements are left out or an error.
     """
 
-    def __init__(self, params, species, table, central, isa=None):
+    def __init__(self, params, species, table, central, isa=None, ignore_others=False):
         self.params, self.species, self.table, self.central = dict(params), species, table, central
+        self.ignore_others = ignore_others
         self.cutoff = float(params["cutoff"])
         n_species = 1 if species is None else len(species)
         self._loops = Loops(
@@ -305,6 +312,7 @@ class SOAPDescriptor:
             "species": None if self.species is None else list(self.species),
             "split": self.table.split,
             "n_intervals": list(self.table.n_intervals),
+            "ignore_others": self.ignore_others,
         }
         return params, {"knots": self.table.knots, "central": self.central}
 
@@ -316,18 +324,19 @@ class SOAPDescriptor:
         table = RadialTable(parameters["cutoff"], params["split"], tuple(params["n_intervals"]), knots)
         species = params["species"]
         species = None if species is None else tuple(species)
-        return cls(parameters, species, table, np.array(arrays["central"], dtype=float), isa)
+        central = np.array(arrays["central"], dtype=float)
+        return cls(parameters, species, table, central, isa, params.get("ignore_others", False))
 
     def __reduce__(self):
         return (type(self).from_state, self.to_state())
 
     def _plain(self, neighbors):
         check_list(neighbors, self.cutoff)
-        index = species_index(neighbors.numbers, self.species)
+        index = species_index(neighbors.numbers, self.species, self.ignore_others)
         return neighbors.first, neighbors.j, neighbors.vectors, index
 
 
-def quip_order(n_channels, l_max):
+def quip_order(n_channels, l_max, channels=None):
     """Permutation from our feature order to QUIP's: ``q_quip[:-1] = q[quip_order(...)]``.
 
     Ours: for l, for u, for v >= u. QUIP's: for u, for v <= u, for l, then one
@@ -338,12 +347,17 @@ def quip_order(n_channels, l_max):
     n_channels : int
         Elements times radial functions.
     l_max : int
+    channels : array_like of int, optional
+        Our channel in each of QUIP's places, for species that are not ascending there.
 
     Returns
     -------
     ndarray of int of shape (n_features,)
     """
     v, u = np.tril_indices(n_channels)[::-1]  # u >= v, row by row
+    if channels is not None:
+        one, two = np.asarray(channels)[u], np.asarray(channels)[v]
+        u, v = np.maximum(one, two), np.minimum(one, two)
     packed = v * n_channels - v * (v - 1) // 2 + (u - v)
     n_packed = n_channels * (n_channels + 1) // 2
     return (packed[:, None] + n_packed * np.arange(l_max + 1)).ravel()

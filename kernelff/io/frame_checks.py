@@ -68,8 +68,7 @@ def check_frames(frames, what="data", *, keys=None, require_labels=True, warn=Tr
     if require_labels:
         _refuse_missing(frames, what, found)
         _refuse_zeros(what, found, geometries, frames)
-        _refuse_energies_per_atom(what, found, frames)
-        notes += _missing_notes(found, frames)
+        notes += _missing_notes(found, frames) + _per_atom_notes(found, frames)
     notes += _outlier_notes(found, geometries)
     isolated_atom_energies(frames, found=found)
     copies = same_environments(geometries)
@@ -209,24 +208,26 @@ def _refuse_zeros(what, found, geometries, frames):
         )
 
 
-def _refuse_energies_per_atom(what, found, frames):
-    """Totals grow with the number of atoms; if they do not, they were divided by it."""
+def _per_atom_notes(found, frames):
+    """Totals grow with the number of atoms; if they do not, they may have been divided by it.
+
+    A note only: energies relative to the perfect crystal do not grow either when each frame has one defect.
+    """
     rows = defaultdict(list)
     for atoms, label in zip(frames, found, strict=True):
         if label.energy is not None and len(atoms) > 1:
             fractions = np.round(np.bincount(atoms.numbers) / len(atoms), 6)
             rows[fractions.tobytes()].append((len(atoms), label.energy))
+    notes = []
     for group in rows.values():
         n, energy = np.array(group).T
-        if len(n) < 4 or n.max() < 2 * n.min() or not energy.any():
-            continue
-        scatter, scatter_per_atom = _scatter(energy), _scatter(energy / n)
-        if scatter < 0.1 * scatter_per_atom:
-            raise ValueError(
-                f"{what}: the energies hardly change between frames of {n.min():.0f} and {n.max():.0f} atoms "
-                f"({energy.min():.4g} to {energy.max():.4g} eV), so they look like energies per atom; "
-                "give total energies"
+        grown = len(n) >= 4 and n.max() >= 2 * n.min() and energy.any()
+        if grown and _scatter(energy) < 0.1 * _scatter(energy / n):
+            notes.append(
+                f"the energies hardly change between frames of {n.min():.0f} and {n.max():.0f} atoms "
+                f"({energy.min():.4g} to {energy.max():.4g} eV): are they per atom? Total energies are needed"
             )
+    return notes
 
 
 def _scatter(x):

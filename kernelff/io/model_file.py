@@ -8,6 +8,7 @@ there; the estimator's settings and factors beside it let a fit go on.
 from datetime import UTC, datetime
 from pathlib import Path
 
+from kernelff.io.gap_xml import read_gap
 from kernelff.io.safe_file import read_checked, write_checked
 from kernelff.potential import Potential
 
@@ -77,11 +78,12 @@ _PREFIXES = ("potential.", "estimator.")
 
 
 def load(path, baseline=None):
-    """The Potential of a model file.
+    """The Potential of a model file, or of a published GAP.
 
     Parameters
     ----------
     path : path-like
+        A model file, or ``*.xml``: a gap.xml with its sparse points beside it.
     baseline : ase Calculator, optional
         Needed when the model was fitted on top of one.
 
@@ -92,8 +94,11 @@ def load(path, baseline=None):
     Raises
     ------
     ValueError
-        If the file is no model file, truncated, altered, or of a newer format.
+        If the file is no model file, truncated, altered, or of a newer format; or
+        a GAP with an option that is not supported.
     """
+    if Path(path).suffix.lower() == ".xml":
+        return read_gap(path, baseline)
     header, arrays, _ = read_model(path)
     return Potential.from_state(header["potential"], arrays, baseline)
 

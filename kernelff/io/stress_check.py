@@ -22,6 +22,7 @@ from kernelff.io.label_keys import VOIGT, has_stress, labels
 
 LARGEST_SHIFT = 0.15  # Å; atoms of strain relatives move no more than this beside the strain, where forces are known
 LARGEST_SHIFT_WITHOUT_FORCES = 0.01  # Å
+SHIFT_PER_STRAIN = 1.5  # Å; root mean square shift beyond which the atoms, not the cell, decide the energy
 SMALLEST_STRAIN, LARGEST_STRAIN = 5e-4, 0.08
 MIN_PAIRS = 3
 NOTABLE_OFFSET = 0.3  # GPa
@@ -112,7 +113,7 @@ def check_stress(frames, what="data", *, keys=None, found=None, refuse=True):
 
 
 def _strain_relatives(frames, forces):
-    """Groups of (index, cell) with the same atoms at nearly the same fractional coordinates."""
+    """Groups of (index, cell, fractional coordinates) with the same atoms at nearly the same fractional coordinates."""
     buckets = {}
     for k, atoms in enumerate(frames):
         fractional = atoms.get_scaled_positions(wrap=False)
@@ -120,24 +121,25 @@ def _strain_relatives(frames, forces):
         groups = buckets.setdefault((atoms.numbers.tobytes(), forces[k] is None), [])
         for reference, members in groups:
             if np.abs(_shift(reference, fractional, atoms.cell.array)).max() < reach:
-                members.append((k, atoms.cell.array))
+                members.append((k, atoms.cell.array, fractional))
                 break
         else:
-            groups.append((fractional, [(k, atoms.cell.array)]))
+            groups.append((fractional, [(k, atoms.cell.array, fractional)]))
     return [members for groups in buckets.values() for _, members in groups if len(members) > 1]
 
 
 def _shift(fractional_a, fractional_b, cell):
     """Displacements from a to b at fixed cell, without the common one, Å."""
     difference = fractional_b - fractional_a
-    difference = difference - difference[:1]
+    difference = difference - difference[..., :1, :]
     difference -= np.round(difference)
-    return (difference - difference.mean(axis=0)) @ cell
+    return (difference - difference.mean(axis=-2, keepdims=True)) @ cell
 
 
 def _links(members):
     """Every frame joined to its two nearest relatives in strain."""
-    cells = np.array([cell for _, cell in members])
+    cells = np.array([cell for _, cell, _ in members])
+    fractional = np.array([positions for *_, positions in members])
     links = {}
     for a, cell in enumerate(cells):
         ratio = np.linalg.solve(cell[None], cells)
@@ -145,7 +147,8 @@ def _links(members):
         good = (change > SMALLEST_STRAIN) & (change < 2 * LARGEST_STRAIN)  # turned and mirrored cells are none
         strains = _midpoint_strain(np.where(good[:, None, None], ratio, np.eye(3)))
         size = np.abs(strains).max(axis=(1, 2))
-        good &= (size > SMALLEST_STRAIN) & (size < LARGEST_STRAIN)
+        shift = np.sqrt((_shift(fractional[a], fractional, cell) ** 2).sum(axis=-1).mean(axis=-1))
+        good &= (size > SMALLEST_STRAIN) & (size < LARGEST_STRAIN) & (shift < SHIFT_PER_STRAIN * size)
         for b in np.flatnonzero(good)[np.argsort(size[good])][:2]:
             if (b, a) not in links:
                 links[a, b] = strains[b]
@@ -265,7 +268,8 @@ def _verdict(n_pairs, fit):
             f"stress_order={order!r}{more}, or leave them out with use_stress=False"
         )  # fmt: skip
     if unit == "eV/Å^3" and factor > 0:
-        sure = abs(fit.offset) > max(3 * fit.offset_error, NOTABLE_OFFSET * GPa)  # False for NaN
+        notable = abs(fit.offset) > max(5 * fit.offset_error, NOTABLE_OFFSET * GPa)  # False for NaN
+        sure = notable and n_pairs >= 4 * MIN_PAIRS
         more = f", but carry a constant pressure-like offset of {fit.offset / GPa:+.2f} GPa" if sure else ""
         return result("agrees", f"stresses agree with the energies: {seen}{more}")
     sign = "with the opposite sign" if factor < 0 else "with the right sign"
