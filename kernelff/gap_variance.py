@@ -1,10 +1,12 @@
 """QUIP's ``local_gap_variance``: how far an environment is from the sparse set of a published GAP.
 
-For every instance q of a descriptor (an environment, or a pair) with covariances k to the sparse points,
-    var_q = delta^2 + f0^2 + g^2 - k' K^-1 k,   K_st = delta^2 k(X_s, X_t) + f0^2 + g^2 delta_st,
-and a local energy gets sum_q c_q^2 var_q, c the cutoff of the covariance. It knows neither the training set
-nor its noise, so it is no error bar: the covariance between local energies, which a total energy or a force
-would need, is not in a gap.xml.
+For every instance q of a descriptor (an environment, or a pair) with covariances k to the
+sparse points,
+    var_q = delta^2 + f0^2 + g^2 - k' K^-1 k,   K_st = delta^2 k(X_s, X_t) + f0^2 + g^2 delta_st
+(the covariances k of soap do not carry f0), and a local energy gets sum_q c_q^2 var_q, c the
+cutoff of the covariance. It knows neither the training set nor its noise, so it is no error
+bar: the covariance between local energies, which a total energy or a force would need, is not
+in a gap.xml.
 """
 
 import numpy as np
@@ -73,7 +75,7 @@ def _covariances(term):
         constant = term.kernel.constant
         # QUIP leaves the cutoffs out of the constant's part
         return [("pairs", delta2 * ((term.kernel(r, r) - constant) * c * c[:, None] + constant))]
-    return [(z, delta2 * term.kernel(points, points)) for z, points in term.sparse_points.items()]
+    return [(z, delta2 * term.kernel(points, points) + term.f0**2) for z, points in term.sparse_points.items()]
 
 
 def _instances(term, neighbors):
@@ -87,4 +89,4 @@ def _instances(term, neighbors):
         return
     phi_as, _ = term.values(neighbors)
     for z, centres in term.centres_by_species(neighbors.numbers):
-        yield z, phi_as[centres][:, term.columns[z]], delta2, np.ones(len(centres)), centres
+        yield z, phi_as[centres][:, term.columns[z]], delta2 + term.f0**2, np.ones(len(centres)), centres

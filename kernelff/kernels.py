@@ -79,6 +79,11 @@ class SquaredExponential:
         """One for each power."""
         return self.length_scale if isinstance(self.length_scale, tuple) else (self.length_scale,)
 
+    @property
+    def is_plain(self):
+        """Whether it is one of our own models', without constant or powers."""
+        return self.constant == 0 and self.powers == (1.0,)
+
     def __call__(self, x, y):
         """Covariance matrix of x (n,) and y (m,), shape (n, m)."""
         return self.value_and_slope(x, y)[0]

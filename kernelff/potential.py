@@ -7,6 +7,7 @@ import numpy as np
 from ase.data import chemical_symbols
 
 from kernelff.assembly import VOIGT, forces_and_virial, neighbors_of, term_columns
+from kernelff.calibration import Calibration
 from kernelff.gap_variance import GapVariance
 from kernelff.terms import term_from_state
 from kernelff.uncertainty import Posterior
@@ -31,7 +32,7 @@ class Potential:
         Basis functions, see terms.py.
     weights : ndarray of shape (n_functions,)
     e0 : dict
-        Atomic number -> energy of the isolated atom, eV; its keys are the species.
+        Atomic number -> energy of the isolated atom, eV; other elements are refused.
     posterior : Posterior or None
         None for a model without error bars.
     baseline : Potential or ase Calculator or None
@@ -52,8 +53,8 @@ class Potential:
 
     @property
     def species(self):
-        """Atomic numbers that the model knows, ascending."""
-        return tuple(self.e0)
+        """Atomic numbers that the model describes, ascending."""
+        return tuple(z for z in self.e0 if self._seen is None or z in self._seen)
 
     @property
     def cutoff(self):
@@ -146,6 +147,8 @@ class Potential:
             eV^2.
         """
         self._check_species(atoms)
+        if self.metadata.get("cutoffs_in_weights"):
+            raise ValueError("local_gap_variance: not supported for a GAP with sparseCutoff != 1 in its soap.")
         return GapVariance(self.terms, regularisation).local(atoms)
 
     def calculator(self, uncertainty=False):
@@ -164,6 +167,7 @@ class Potential:
             arrays |= {f"terms.{k}.{name}": array for name, array in term_arrays.items()}
         if self.posterior is not None:
             arrays |= {"posterior.P": self.posterior.P, "posterior.W": self.posterior.W}
+            params["calibration"] = self.posterior.calibration.to_dict()
         if isinstance(self.baseline, Potential):
             params["baseline"], baseline_arrays = self.baseline.to_state()
             arrays |= {f"baseline.{name}": array for name, array in baseline_arrays.items()}
@@ -190,7 +194,8 @@ class Potential:
         terms = [term_from_state(p, _under(f"terms.{k}.", arrays)) for k, p in enumerate(params["terms"])]
         posterior = None
         if "posterior.P" in arrays:
-            posterior = Posterior(arrays["posterior.P"], arrays["posterior.W"])
+            calibration = Calibration.from_dict(params["calibration"])
+            posterior = Posterior(arrays["posterior.P"], arrays["posterior.W"], calibration)
         e0 = {int(z): e for z, e in params["e0"].items()}
         return cls(terms, arrays["weights"], e0, posterior, baseline, params["metadata"])
 
@@ -204,9 +209,9 @@ class Potential:
         unseen = [] if self._seen is None else sorted({int(z) for z in set(atoms.numbers)} - self._seen)
         if unseen:
             warnings.warn(
-                f"atoms: {', '.join(chemical_symbols[z] for z in unseen)} get e0 alone from this model, which describes "
-                f"no environments of theirs, only of {', '.join(chemical_symbols[z] for z in sorted(self._seen))}. Use "
-                "a potential that was fitted to all elements of the frame.",
+                f"atoms: {', '.join(chemical_symbols[z] for z in unseen)} get e0 alone from this model, which only "
+                f"describes environments of {', '.join(chemical_symbols[z] for z in self.species)}. Use a potential "
+                "that was fitted to all elements of the frame.",
                 stacklevel=3,
             )
 

@@ -40,6 +40,12 @@ class Problem:
     targets: list[Targets]
     noise: Noise
 
+    def part(self, chosen):
+        """The problem of some frames, chosen by a boolean mask."""
+        keep = [k for k, one in enumerate(chosen) if one]
+        frames, targets = [self.frames[k] for k in keep], [self.targets[k] for k in keep]
+        return Problem(self.terms, frames, targets, self.noise)
+
     n_nuisance = 1  # the hydrostatic offset of the stress labels, eV/Å^3
 
     @property
@@ -105,6 +111,50 @@ def stream(problem, n_jobs=1, checkpoint=None, progress=None):
         if checkpoint:
             checkpoint.save(done, factors)
     return factors
+
+
+def predict_and_fold(problem, solution, factors, n_jobs=1):
+    """Predict the labels of new frames by a solution, then fold their rows into the factors.
+
+    Parameters
+    ----------
+    problem : Problem
+        Of the new frames.
+    solution : Solution
+        Of a fit without them.
+    factors : Factors
+        Extended in place.
+    n_jobs : int
+        Threads.
+
+    Returns
+    -------
+    dict
+        Kind -> list of (errors, posterior sds), one pair of arrays per frame, those of energies and
+        virials divided by sqrt(n_atoms).
+    """
+    weights = np.concatenate([solution.weights, solution.nuisance, [-1.0]])
+    residuals = {}
+    with threadpool_limits(limits=1, user_api="blas"):
+        jobs = (delayed(_frame_rows)(problem, k) for k in range(len(problem.frames)))
+        for atoms, rows in zip(
+            problem.frames, Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")(jobs), strict=True
+        ):
+            for kind, block in rows.items():
+                root = 1.0 if kind == "forces" else np.sqrt(len(atoms))
+                sds = np.linalg.norm(block[:, : len(solution.weights)] @ solution.posterior, axis=1)
+                residuals.setdefault(kind, []).append((block @ weights / root, sds / root))
+                name, scale = problem.noise.of(kind, atoms)
+                block /= scale
+                factors.group(name).add(block, len(block) * np.log(scale))
+    return residuals
+
+
+def _frame_rows(problem, k):
+    """Rows of frame k by kind, as they are (not divided by their noise scale)."""
+    rows = {kind: np.zeros((n, problem.m)) for kind, n in problem.rows_of(k).items()}
+    _fill_frame(problem, k, rows)
+    return {kind: block for kind, block in rows.items() if len(block)}
 
 
 def chunk_factors(problem, start, stop):

@@ -51,10 +51,12 @@ class EnvironmentTerm:
         environments of different elements have no covariance. A tuple of
         atomic numbers shares one set among them, 0 among all elements.
         Centres of other elements get nothing from this term.
+    f0 : float
+        eV, of published GAPs; it plays no part in energies, see `GapVariance`.
     """
 
-    def __init__(self, descriptor, kernel, delta, sparse_points):
-        self.descriptor, self.kernel, self.delta = descriptor, kernel, float(delta)
+    def __init__(self, descriptor, kernel, delta, sparse_points, f0=0.0):
+        self.descriptor, self.kernel, self.delta, self.f0 = descriptor, kernel, float(delta), float(f0)
         order = sorted(sparse_points, key=_elements)
         self.sparse_points = {_key(z): np.ascontiguousarray(sparse_points[z]) for z in order}
         _require_disjoint(order)
@@ -129,8 +131,8 @@ class EnvironmentTerm:
             "kind": "environment", "descriptor": params, "zeta": self.kernel.zeta, "delta": self.delta,
             "species": list(self.sparse_points),
         }  # fmt: skip
-        if self.kernel.constant:
-            params["constant"] = self.kernel.constant
+        if self.kernel.constant or self.f0:
+            params |= {"constant": self.kernel.constant, "f0": self.f0}
         return params, arrays
 
     @classmethod
@@ -139,7 +141,7 @@ class EnvironmentTerm:
         keys = [tuple(z) if isinstance(z, list) else z for z in params["species"]]
         sparse_points = {z: arrays[f"sparse_points.{_name(z)}"] for z in keys}
         kernel = DotProduct(params["zeta"], params.get("constant", 0.0))
-        return cls(descriptor, kernel, params["delta"], sparse_points)
+        return cls(descriptor, kernel, params["delta"], sparse_points, params.get("f0", 0.0))
 
     def centres_by_species(self, numbers):
         """(key of sparse_points, indices of its centres) for the elements that occur."""
@@ -223,7 +225,7 @@ class PairTerm:
         params = {
             "kind": "pair", "descriptor": params, "length_scale": self.kernel.length_scale, "delta": self.delta,
         }  # fmt: skip
-        if self.kernel != SquaredExponential(self.kernel.length_scale):
+        if not self.kernel.is_plain:
             params |= {"constant": self.kernel.constant, "powers": list(self.kernel.powers)}
         return params, {"sparse_points": self.sparse_points, "sparse_cutoffs": self.sparse_cutoffs}
 

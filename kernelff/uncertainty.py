@@ -1,9 +1,9 @@
 """Error bars: posterior standard deviations and novelty.
 
 The posterior sd says how well the training data determine a quantity within
-the model. Novelty is the share of an environment that the sparse set cannot
-express: 0 in its span, 1 unlike anything in it. They are two numbers and never
-added.
+the model, scaled to the errors of held-out frames (calibration.py). Novelty is
+the share of an environment that the sparse set cannot express: 0 in its span,
+1 unlike anything in it. They are two numbers and never added.
 """
 
 from typing import NamedTuple
@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kernelff.assembly import frame_rows, local_values, neighbors_of
+from kernelff.calibration import Calibration
 
 
 class Uncertainty(NamedTuple):
@@ -32,10 +33,13 @@ class Posterior(NamedTuple):
         sd of any functional a of the basis functions: |a @ P|.
     W : ndarray of shape (n_functions, rank)
         Whitening: the prior variance within the model is |a @ W|^2.
+    calibration : Calibration
+        Applied to every sd.
     """
 
     P: np.ndarray
     W: np.ndarray
+    calibration: Calibration = Calibration()
 
     def local(self, terms, atoms):
         """Uncertainty of energies alone: one matrix product, cheap."""
@@ -47,9 +51,12 @@ class Posterior(NamedTuple):
         periodic = bool(atoms.pbc.all())
         rows = frame_rows(terms, atoms, energy=False, virial=periodic)
         result = self.local(terms, atoms)
-        stress_std = _norms(rows.virial @ self.P) / atoms.get_volume() if periodic else None
+        stress_std = None
+        if periodic:
+            virial_std = self.calibration.std("virial", _norms(rows.virial @ self.P), len(atoms))
+            stress_std = virial_std / atoms.get_volume()
         return result._replace(
-            forces_std=_norms(rows.forces @ self.P).reshape(-1, 3),
+            forces_std=self.calibration.std("forces", _norms(rows.forces @ self.P)).reshape(-1, 3),
             stress_std=stress_std,
         )
 
@@ -57,9 +64,10 @@ class Posterior(NamedTuple):
         # k** - |psi|^2 by two norms, clamped, floor eps k**
         residual = np.maximum(prior - _norms(phi @ self.W) ** 2, np.finfo(float).eps * prior)
         share = np.divide(residual, prior, out=np.ones_like(prior), where=prior > 0)
+        total = _norms(phi.sum(axis=0, keepdims=True) @ self.P)[0]
         return Uncertainty(
-            energy_std=float(_norms(phi.sum(axis=0, keepdims=True) @ self.P)[0]),
-            energies_std=_norms(phi @ self.P),
+            energy_std=float(self.calibration.std("energy", total, len(phi))),
+            energies_std=self.calibration.std("energy", _norms(phi @ self.P)),
             novelty=np.sqrt(share),
         )
 

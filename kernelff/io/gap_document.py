@@ -156,7 +156,7 @@ def sparse_points(document, coordinate):
     attributes, where = coordinate.attributes, str(document.path)
     n = fortran_int(_attribute(coordinate, "n_sparseX"), "n_sparseX")
     d = fortran_int(_attribute(coordinate, "dimensions"), "dimensions")
-    if sorted(coordinate.sparse) != list(range(1, n + 1)):
+    if len(coordinate.sparse) != n or any(i not in coordinate.sparse for i in range(1, n + 1)):
         raise ValueError(
             f"{where!r}: {attributes.get('label')!r} announces {n} sparse points but holds {len(coordinate.sparse)} "
             "sparseX elements. The file is incomplete; copy it again."
@@ -171,9 +171,12 @@ def sparse_points(document, coordinate):
             f"{where!r}: {attributes.get('label')!r} needs {n} x {d} = {n * d} numbers for its sparse points, found "
             f"{numbers.size}. The file of sparse points is incomplete or of another model; copy both again."
         )
-    if not np.isfinite(numbers).all():
-        raise ValueError(f"{where!r}: {attributes.get('label')!r} has sparse points that are not finite.")
-    return numbers.reshape(n, d), np.array([row[0] for row in rows]), np.array([row[1] for row in rows])
+    alpha, cutoffs = (np.array([row[k] for row in rows]) for k in (0, 1))
+    if not (np.isfinite(numbers).all() and np.isfinite(alpha).all() and np.isfinite(cutoffs).all()):
+        raise ValueError(
+            f"{where!r}: {attributes.get('label')!r} has sparse points or weights that are not finite. Copy it again."
+        )
+    return numbers.reshape(n, d), alpha, cutoffs
 
 
 def _attribute(coordinate, name):
@@ -209,7 +212,7 @@ class _Handler:
     """Collects the elements that matter while expat streams."""
 
     def __init__(self, document):
-        self.document, self.text = document, None
+        self.document, self.text, self.point = document, None, []
         self.parser = parser = expat.ParserCreate()
         parser.buffer_text = True
         parser.StartElementHandler, parser.EndElementHandler = self._start, self._end

@@ -77,7 +77,9 @@ def _refuse_unsupported(document):
             "do_core=F in a copy and pass the core as baseline=calculator."
         )
     if not document.coordinates:
-        raise ValueError(f"{name!r} has no gpCoordinates, that is no descriptor. The file is incomplete; copy it again.")
+        raise ValueError(
+            f"{name!r} has no gpCoordinates, that is no descriptor. The file is incomplete; copy it again."
+        )
     announced = fortran_int(document.sparse.get("n_coordinate", str(len(document.coordinates))), "n_coordinate")
     if announced != len(document.coordinates):
         raise ValueError(
@@ -94,6 +96,11 @@ def _metadata(document, version):
         "gap_version": version,
         "descriptors": [" ".join(coordinate.descriptor.split()) for coordinate in document.coordinates],
         "command_line": document.command_line,
+        # cutoffs of soap go into the weights, where local_gap_variance does not find them
+        "cutoffs_in_weights": any(
+            "soap" in c.descriptor and any(cutoff != 1.0 for _, cutoff, _ in c.sparse.values())
+            for c in document.coordinates
+        ),
     }
 
 
@@ -142,7 +149,8 @@ def _soap_term(coordinate, options, version, delta, points, alpha, cutoffs):
     ours = np.empty((len(points), descriptor.n_features))
     ours[:, order] = points[:, :-1]
     centres = options.species("z", "n_z")
-    term = EnvironmentTerm(descriptor, DotProduct(zeta, sigma0**2), delta, {0 if 0 in centres else centres: ours})
+    points = {0 if 0 in centres else centres: ours}
+    term = EnvironmentTerm(descriptor, DotProduct(zeta, sigma0**2), delta, points, _f0(coordinate))
     return term, alpha * cutoffs
 
 
@@ -211,10 +219,13 @@ def _pair_term(coordinate, options, version, delta, points, alpha, cutoffs):
         tail_exponent=options.number("tail_exponent", default=0.0),
         tail_range=options.number("tail_range", default=1.0),
     ).build()
-    f0 = fortran_float(coordinate.attributes.get("signal_mean", "0"), "signal_mean")
     scale = coordinate.theta[0] if len(powers) == 1 else tuple(coordinate.theta)
-    kernel = SquaredExponential(scale, (f0 / delta) ** 2, powers)
+    kernel = SquaredExponential(scale, (_f0(coordinate) / delta) ** 2, powers)
     return PairTerm(descriptor, kernel, delta, _distances(points, powers), cutoffs), alpha
+
+
+def _f0(coordinate):
+    return fortran_float(coordinate.attributes.get("signal_mean", "0"), "signal_mean")
 
 
 def _distances(points, powers):
@@ -242,7 +253,7 @@ def _merged(parts):
         for k, other in enumerate(terms):
             if _same_but_centres(term, other):
                 points = other.sparse_points | term.sparse_points
-                both = EnvironmentTerm(other.descriptor, other.kernel, other.delta, points)
+                both = EnvironmentTerm(other.descriptor, other.kernel, other.delta, points, other.f0)
                 alphas = {key: weights[k][other.columns[key]] for key in other.columns}
                 alphas |= {key: alpha[term.columns[key]] for key in term.columns}
                 terms[k], weights[k] = both, np.concatenate([alphas[key] for key in both.columns])
@@ -258,7 +269,8 @@ def _same_but_centres(one, other):
         return False
     a, b = one.descriptor, other.descriptor
     return (
-        (one.kernel, one.delta, a.params, a.species) == (other.kernel, other.delta, b.params, b.species)
+        (one.kernel, one.delta, one.f0) == (other.kernel, other.delta, other.f0)
+        and (a.params, a.species) == (b.params, b.species)
         and np.array_equal(a.table.knots, b.table.knots)
         and None not in (one.centres, other.centres)
         and not one.centres & other.centres

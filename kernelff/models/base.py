@@ -8,7 +8,8 @@ from ase.units import GPa as _GPA
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from kernelff.assembly import VOIGT, Targets, term_columns
+from kernelff.assembly import VOIGT, Targets, n_functions, term_columns
+from kernelff.calibration import Calibration, held_out
 from kernelff.e0 import fit_e0
 from kernelff.evaluation import evaluate_frames
 from kernelff.factors import Whitening, solve
@@ -21,7 +22,7 @@ from kernelff.io.stress_check import check_stress
 from kernelff.noise import Noise
 from kernelff.potential import Potential, baseline_results
 from kernelff.progress import as_callback
-from kernelff.streaming import Problem, stream
+from kernelff.streaming import Problem, predict_and_fold, stream
 from kernelff.uncertainty import Posterior
 from kernelff.version import __version__
 
@@ -34,7 +35,7 @@ class LinearModel(BaseEstimator):
 
     A subclass has the attributes that ``fit`` reads (sigma_energy,
     sigma_forces, sigma_virial, config_sigmas, loss_weights, stress_offset, e0,
-    baseline, jitter, n_jobs) and makes its basis functions in ``_make_terms``.
+    baseline, calibrate, jitter, n_jobs) and makes its basis functions in ``_make_terms``.
     """
 
     @abstractmethod
@@ -71,11 +72,20 @@ class LinearModel(BaseEstimator):
         checked = check_frames(frames, "training frames")
         check_stress(frames, "training frames", found=checked.labels)
         problem = self._make_problem(list(frames), checked.labels)
-        saved = Checkpoint(checkpoint, problem) if checkpoint else None
+        held = held_out(problem.frames) if self.calibrate else np.zeros(len(frames), dtype=bool)
+        rest = problem.part(~held)
+        saved = Checkpoint(checkpoint, rest) if checkpoint else None
         with as_callback(progress, "fitting") as callback:
-            self.factors_ = stream(problem, self.n_jobs, saved, callback)
+            factors = stream(rest, self.n_jobs, saved, callback)
         streamed = time.perf_counter()
-        self._solve(problem.terms, data_hash(frames), len(problem.frames))
+        whitening, solution, calibration = whiten(problem.terms, self.jitter), None, None
+        if held.any():
+            solution = self._solve(factors, whitening)
+            residuals = predict_and_fold(problem.part(held), solution, factors, self.n_jobs)
+            calibration = Calibration.fit(residuals)
+        solution = self._solve(factors, whitening)
+        self.factors_ = factors
+        self._finish(problem, whitening, solution, calibration)
         if saved:
             saved.remove()
         self.fit_time_ = {"rows": streamed - start, "solve": time.perf_counter() - streamed}
@@ -185,29 +195,38 @@ class LinearModel(BaseEstimator):
             virial = None if virial is None else virial - np.array([base.virial[a, b] for a, b in VOIGT])
         return Targets(energy, forces, virial)
 
-    def _solve(self, terms, data, n_frames):
-        blocks = [
-            slice(columns.start + block.start, columns.start + block.stop)
-            for term, columns in zip(terms, term_columns(terms), strict=True)
-            for block in term.blocks
-        ]
-        K_MM = np.zeros((self.factors_.m - 2,) * 2)
-        for term, columns in zip(terms, term_columns(terms), strict=True):
-            K_MM[columns, columns] = term.gram()
-        whitening = Whitening.of(K_MM, blocks, jitter=self.jitter)
+    def _solve(self, factors, whitening):
         noise = self._noise()
-        sigmas = {name: noise.sigma(name) for name in self.factors_.groups}
+        sigmas = {name: noise.sigma(name) for name in factors.groups}
         # only energies can tell an offset of the stress labels from the pressure itself
         free = self.stress_offset and any(name.startswith("energy") for name in sigmas)
         offset_std = _STRESS_OFFSET_STD if free else _NO_OFFSET_STD
-        solution = solve(self.factors_, whitening, sigmas, np.array([offset_std]))
+        return solve(factors, whitening, sigmas, np.array([offset_std]))
+
+    def _finish(self, problem, whitening, solution, calibration):
         self.rank_ = whitening.W.shape[1]
         self.evidence_ = solution.evidence
         self.stress_offset_ = float(solution.nuisance[0] / _GPA)
-        metadata = {"data_hash": data, "n_frames": n_frames, "rank": self.rank_, "evidence": self.evidence_}
-        metadata |= {"stress_offset_GPa": self.stress_offset_}
-        posterior = Posterior(solution.posterior, whitening.W)
-        self.potential_ = Potential(terms, solution.weights, self.e0_, posterior, self.baseline, metadata)
+        self.calibration_ = calibration
+        metadata = {
+            "data_hash": data_hash(problem.frames),
+            "n_frames": len(problem.frames),
+            "rank": self.rank_,
+            "evidence": self.evidence_,
+            "stress_offset_GPa": self.stress_offset_,
+        }
+        posterior = Posterior(solution.posterior, whitening.W, calibration or Calibration())
+        self.potential_ = Potential(problem.terms, solution.weights, self.e0_, posterior, self.baseline, metadata)
+
+
+def whiten(terms, jitter):
+    """Whitening of the functions of all terms."""
+    K_MM = np.zeros((n_functions(terms),) * 2)
+    blocks = []
+    for term, columns in zip(terms, term_columns(terms), strict=True):
+        K_MM[columns, columns] = term.gram()
+        blocks += [slice(columns.start + b.start, columns.start + b.stop) for b in term.blocks]
+    return Whitening.of(K_MM, blocks, jitter=jitter)
 
 
 def as_list(value):

@@ -33,6 +33,7 @@ def load_model(path, baseline=None):
     model.potential_ = Potential.from_state(header["potential"], potential_arrays, baseline)
     model.baseline = model.potential_.baseline
     model.e0_ = model.potential_.e0
+    model.calibration_ = model.potential_.posterior and model.potential_.posterior.calibration
     for name, value in state["fitted"].items():
         setattr(model, name, value)
     if arrays:

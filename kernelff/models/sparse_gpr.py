@@ -43,6 +43,9 @@ class SparseGPR(LinearModel):
         isolated-atom frames, else by least squares.
     baseline : Potential or ase Calculator, optional
         The model learns what it leaves.
+    calibrate : bool
+        Hold out a tenth of the frames from a first solution, scale the error bars to their true errors,
+        then fit to all. Without it the sds are the bare posterior's, about ten times too small.
     jitter : float
         Added to K_MM, only to reproduce models that were fitted with one.
     n_jobs : int
@@ -61,6 +64,8 @@ class SparseGPR(LinearModel):
         Directions of the covariance K_MM that are kept.
     stress_offset_ : float
         Constant hydrostatic offset of the stress labels against the energies, GPa.
+    calibration_ : Calibration or None
+        Of the error bars; None without calibration or with too few frames.
     evidence_ : float
         log p(labels) of the DTC model.
     fit_time_ : dict
@@ -94,6 +99,7 @@ class SparseGPR(LinearModel):
         stress_offset=True,
         e0=None,
         baseline=None,
+        calibrate=True,
         jitter=0.0,
         n_jobs=-1,
         random_state=0,
@@ -112,6 +118,7 @@ class SparseGPR(LinearModel):
         self.stress_offset = stress_offset
         self.e0 = e0
         self.baseline = baseline
+        self.calibrate = calibrate
         self.jitter = jitter
         self.n_jobs = n_jobs
         self.random_state = random_state
