@@ -50,7 +50,7 @@ class GapVariance:
         Raises
         ------
         ValueError
-            Where the formula turns negative, which it can with f0 != 0; QUIP stops there too.
+            Where the formula turns negative, which it can with f0 != 0 or normalise=F; QUIP stops there too.
         """
         neighbors = neighbors_of(self.terms, atoms)
         variance = np.zeros(neighbors.n_atoms)
@@ -61,7 +61,7 @@ class GapVariance:
                 if local.min(initial=0.0) < -1e-9 * prior:
                     raise ValueError(
                         f"local_gap_variance: the formula gives {local.min():.2e} eV^2 < 0 here, as it can with f0 != "
-                        "0 near the cutoff (QUIP stops there too). This GAP has no local variance for this frame."
+                        "0 or normalise=F (QUIP stops there too). This GAP has no local variance for this frame."
                     )
                 variance += np.bincount(centre, weights=np.maximum(local, 0.0), minlength=neighbors.n_atoms)
         return variance

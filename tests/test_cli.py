@@ -86,6 +86,14 @@ def test_info_of_a_model_and_of_data(folder):
     assert code == 0 and "frames 16" in output
 
 
+def test_a_published_gap_is_a_model_too(tmp_path):
+    gap = Path(__file__).parent / "data" / "gap"
+    code, output = run("info", gap / "any.xml")
+    assert code == 0 and "source gap.xml" in output and "sparse environments" in output
+    code, output = run("evaluate", gap / "two.xml", gap / "two.xyz", "--output", tmp_path / "predicted.xyz")
+    assert code == 0, output
+
+
 def test_evaluate_writes_predictions(folder, tmp_path):
     out = tmp_path / "predicted.xyz"
     code, output = run("evaluate", folder / "cu.kff", folder / "test.xyz", "--uncertainty", "--output", out)

@@ -13,10 +13,12 @@ import pytest
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read
+from checks import check_pair_gradients
 from gap_variants import VARIANTS, write_variant
 
 import kernelff as kff
 from kernelff.io.gap_document import fortran_float, fortran_floats
+from kernelff.io.model_file import write_potential
 from kernelff.potential import Potential
 
 GAP = Path(__file__).parent / "data" / "gap"
@@ -112,6 +114,15 @@ def test_soaps_of_one_element_each_become_one_term():
     assert list(kff.load(GAP / "shared.xml").terms[0].sparse_points) == [(29, 47)]
 
 
+def test_ignored_neighbours_might_as_well_not_be_there():
+    alloy = frames()["alloy"]
+    descriptor = kff.SOAP(3.9, 3, 2, scaling_radius=2.0).build([29], ignore_others=True)
+    copper = alloy[alloy.numbers == 29]
+    found = descriptor.compute(kff.NeighborList.from_atoms(alloy, 3.9))[alloy.numbers == 29]
+    np.testing.assert_allclose(found, descriptor.compute(kff.NeighborList.from_atoms(copper, 3.9)), atol=1e-13)
+    check_pair_gradients(descriptor, alloy)  # with centres that have no channel of their own
+
+
 # ---- what stands around it ------------------------------------------------------------------------
 
 
@@ -124,6 +135,16 @@ def test_potential_survives_as_plain_data(name):
     if name != "two":
         atoms = frames()["alloy"]
         np.testing.assert_array_equal(potential.local_gap_variance(atoms), again.local_gap_variance(atoms))
+
+
+def test_model_file_holds_it(tmp_path):
+    potential = kff.load(GAP / "shared.xml")
+    write_potential(tmp_path / "shared.kff", potential, "0")
+    same(kff.load(tmp_path / "shared.kff"), potential)
+    with pytest.raises(ValueError, match=r"converted from a gap\.xml"):
+        kff.load_model(tmp_path / "shared.kff")
+    with pytest.raises(ValueError, match=r"Use load\(path\)"):
+        kff.load_model(GAP / "shared.xml")
 
 
 def test_no_error_bars_without_a_posterior():
@@ -337,8 +358,9 @@ def test_our_fit_is_gap_fits(name, data):
     published, train = kff.load(GAP / f"{name}.xml"), training_frames(data)
     e0 = {z: published.e0[z] for atoms in train for z in set(atoms.numbers.tolist())}
     model = FixedTerms(
-        sigma_energy=0.004, sigma_forces=0.04, sigma_virial=0.03, e0=e0, jitter=1e-8, stress_offset=False, n_jobs=1
-    )
+        sigma_energy=0.004, sigma_forces=0.04, sigma_virial=0.03, e0=e0, jitter=1e-8, stress_offset=False,
+        calibrate=False, n_jobs=1,
+    )  # fmt: skip
     model.fixed = list(published.terms)
     model.fit(train)
     for atoms in train:
@@ -357,8 +379,8 @@ def model():
         kff.PairDistances(4.5, 1.0),
         kff.PairDistances(3.9, 0.7, (29, 47)),
     ]
-    settings = {"n_sparse": [12, 6, 5], "delta": [1.0, 0.5, 0.3], "e0": {"Cu": -0.3, "Ag": 0.1}, "n_jobs": 1}
-    return kff.SparseGPR(descriptors, **settings).fit(training_frames("two"))
+    settings = {"n_sparse": [12, 6, 5], "delta": [1.0, 0.5, 0.3], "e0": {"Cu": -0.3, "Ag": 0.1}}
+    return kff.SparseGPR(descriptors, **settings, calibrate=False, n_jobs=1).fit(training_frames("two"))
 
 
 def test_written_model_reads_back_the_same(model, tmp_path):
@@ -374,7 +396,9 @@ def test_written_model_reads_back_the_same(model, tmp_path):
 
 def test_whole_scaling_exponent_is_written(tmp_path):
     soap = kff.SOAP(4.0, 3, 2, radial_basis="quip", scaling_exponent=4)
-    model = kff.SparseGPR(soap, n_sparse=12, n_jobs=1, e0={"Cu": 0, "Ag": 0}).fit(training_frames("two"))
+    model = kff.SparseGPR(soap, n_sparse=12, n_jobs=1, e0={"Cu": 0, "Ag": 0}, calibrate=False).fit(
+        training_frames("two")
+    )
     kff.write_gap(tmp_path / "scaled.xml", model)
     atoms = frames()["alloy"]
     assert abs(kff.load(tmp_path / "scaled.xml").compute(atoms).energy - model.potential_.compute(atoms).energy) < 1e-9
@@ -386,7 +410,9 @@ def test_whole_scaling_exponent_is_written(tmp_path):
 )
 def test_what_quip_does_not_know_is_not_written(settings, message, tmp_path):
     soap = kff.SOAP(4.0, 2, 1, **{"radial_basis": "quip", "scaling_exponent": 0, **settings})
-    model = kff.SparseGPR(soap, n_sparse=4, n_jobs=1, e0={"Cu": 0, "Ag": 0}).fit(training_frames("two")[:2])
+    model = kff.SparseGPR(soap, n_sparse=4, n_jobs=1, e0={"Cu": 0, "Ag": 0}, calibrate=False).fit(
+        training_frames("two")[:2]
+    )
     with pytest.raises(ValueError, match=message):
         kff.write_gap(tmp_path / "x.xml", model)
     assert list(tmp_path.iterdir()) == []

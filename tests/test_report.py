@@ -11,8 +11,8 @@ from ase import Atoms
 
 from kernelff.evaluation import Evaluation
 from kernelff.report import Figure, Section, Table, build_report, figures
-from kernelff.report.calibration import coverage, errors_and_sds, scale, subset
-from kernelff.report.cells import composition_table, error_table, number, percent, property_table
+from kernelff.report.cells import composition_table, error_table, natural, number, percent, property_table
+from kernelff.report.coverage import coverage, errors_and_sds
 
 
 def evaluation(n_frames=40, seed=0, true_scale=1.0):
@@ -64,37 +64,26 @@ def trace(temperature):
 # --- error bars ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("true_scale", [0.5, 1.0, 12.0])
-def test_scale_recovers_how_far_sds_are_off(true_scale):
-    found = evaluation(400, true_scale=true_scale)
-    for kind in ("energy", "forces"):
-        assert scale(found, kind) == pytest.approx(true_scale, rel=0.15)
-
-
 def test_coverage_of_normal_errors_is_as_promised():
     errors, sds = errors_and_sds(evaluation(400), "forces")
     levels = np.array([0.3, 0.68, 0.95])
     np.testing.assert_allclose(coverage(errors, sds, levels), levels, atol=0.03)
 
 
-def test_scale_without_labels_is_one():
-    bare = evaluation(20)
-    bare = replace(bare, energy_ref=np.full(20, np.nan))
-    assert scale(bare, "energy") == 1.0
+def test_error_bars_twice_too_wide_cover_too_much():
+    errors, sds = errors_and_sds(evaluation(400, true_scale=0.5), "energy")
+    assert coverage(errors, sds, [0.68])[0] > 0.9
 
 
 def test_forces_that_symmetry_makes_zero_do_not_count():
     found = evaluation(10)
-    found.forces_std[0][:] = 0.0
+    found.forces[0][:] = found.forces_ref[0][:] = 0.0
     assert len(errors_and_sds(found, "forces")[0]) == 3 * found.n_atoms[1:].sum()
 
 
-def test_subset():
-    found = evaluation(10)
-    chosen = np.arange(10) < 3
-    part = subset(found, chosen)
-    assert len(part.energy) == len(part.forces) == len(part.novelty) == len(part.config_types) == 3
-    assert part.forces[2] is found.forces[2]
+def test_absent_labels_do_not_count():
+    bare = replace(evaluation(20), energy_ref=np.full(20, np.nan), stress_ref=np.full((20, 6), np.nan))
+    assert [len(errors_and_sds(bare, kind)[0]) for kind in ("energy", "stress")] == [0, 0]
 
 
 # --- tables ----------------------------------------------------------------------
@@ -130,22 +119,26 @@ def test_numbers_have_no_exponent():
     assert [percent(v) for v in (0.0001, -0.17)] == ["+0.01 %", "-17.0 %"]
 
 
+def test_groups_are_sorted_by_their_numbers():
+    assert sorted(["md-1200K", "b", "md-300K", "a2", "a10"], key=natural) == ["a2", "a10", "b", "md-300K", "md-1200K"]
+
+
 # --- figures and pages -----------------------------------------------------------
 
 
 def all_figures():
-    found, scales = evaluation(), {"energy": 2.0, "forces": 2.0}
+    found = evaluation()
     bare = replace(found, energy_std=None, forces_std=None)
     volumes = np.linspace(18, 22, 9)
     curve = (volumes, (volumes - 20) ** 2)
     rows = [("a0", "Å", 5.4, 5.45), ("B", "GPa", 90.0, 88.0), ("vacancy", "eV", 3.0, 3.6)]
     traces = [trace(300.0), trace(1000.0)]
     return {
-        "parity": figures.parity({"train": bare, "test": found}, scales),
-        "calibration": figures.calibration(found, scales),
+        "parity": figures.parity({"train": bare, "test": found}),
+        "error bars": figures.error_bars(found),
         "groups": figures.errors_by_group(found),
         "properties": figures.properties_and_curve(rows, curve, curve),
-        "dynamics": figures.dynamics(traces, scales),
+        "dynamics": figures.dynamics(traces),
         "learning": figures.learning_and_distribution([(10, 5.0, 100.0), (20, 2.0, 50.0)], traces),
     }
 

@@ -62,9 +62,9 @@ def net_forces(frames):
 
 
 def cell_sizes(work):
-    """Undeformed diamond in every cell: energy per atom against the 2-atom cell."""
+    """Undeformed diamond in three cells: energy per atom against the 2-atom cell."""
     first = None
-    for n_atoms in structures.CELLS:
+    for n_atoms in (2, 8, 16):
         energy = label(structures.diamond(n_atoms), work)["energy"] / n_atoms
         first = energy if first is None else first
         print(

@@ -82,7 +82,7 @@ def elastic_constants(work, a0, step=0.005):
     }
 
 
-def relaxed_vacancy(work, a0, fmax=0.01):
+def relaxed_vacancy(work, a0, fmax=0.05):
     """Relax the vacancy in 63 atoms with its full symmetry; return the frames of the path, labelled."""
     atoms = structures.vacancy(64)
     atoms.set_cell(2 * a0 * np.eye(3), scale_atoms=True)

@@ -13,7 +13,8 @@ import kernelff
 from kernelff.cli.console import check_writable, console, guarded, one_blas_thread
 from kernelff.cli.data import load_frames
 from kernelff.cli.tables import rich_table
-from kernelff.io import LabelKeys
+from kernelff.evaluation import evaluate_frames
+from kernelff.io import LabelKeys, labels
 from kernelff.io.safe_file import write_whole
 from kernelff.report.cells import error_table
 
@@ -21,7 +22,7 @@ from kernelff.report.cells import error_table
 @guarded
 def evaluate(
     context: typer.Context,
-    model: Annotated[Path, typer.Argument(help="Model file.")],
+    model: Annotated[Path, typer.Argument(help="Model file (.kff) or gap.xml.")],
     data: Annotated[Path, typer.Argument(help="Frames, with or without labels.")],
     uncertainty: Annotated[
         bool,
@@ -39,11 +40,11 @@ def evaluate(
         raise ValueError(f"--by {by}: give config_type or none")
     if output is not None:
         check_writable(output)
-    estimator = kernelff.load_model(model)
+    potential = kernelff.load(model)
     keys = LabelKeys(energy_key, forces_key, stress_key, virial_key)
     frames = load_frames(data, keys, "data", require_labels=False)
     with console.status("evaluating"), one_blas_thread():
-        result = estimator.evaluate(frames, uncertainty=uncertainty)
+        result = evaluate_frames(potential, frames, [labels(atoms) for atoms in frames], uncertainty)
     if result.errors():
         shown = {"": result} if by == "config_type" else {"": _ungrouped(result)}
         console.print()
@@ -112,7 +113,7 @@ def _ungrouped(result):
 def _uncertainty_line(result):
     worst = int(np.argmax([novelty.max(initial=0.0) for novelty in result.novelty]))
     return (
-        "Median posterior standard deviations, not calibrated: energy "
+        "Median standard deviations: energy "
         f"{1e3 * np.median(result.energy_std / result.n_atoms):.3g} meV/atom, forces "
         f"{1e3 * np.median(np.concatenate([s.ravel() for s in result.forces_std])):.3g} meV/Å; most novel: "
         f"frame {worst} ({result.novelty[worst].max(initial=0.0):.3f})"

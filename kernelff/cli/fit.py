@@ -111,7 +111,7 @@ def fit(
         from kernelff.cli.info import model_rows
         from kernelff.report.standard import fit_report
 
-        fit_report(report, f"Force field of {data.name}", model_rows(model), sets, evaluations)
+        fit_report(report, f"Force field of {data.name}", model_rows(model), estimator.calibration_, sets, evaluations)
         console.print(f"Report written to [bold]{report}[/]")
 
 

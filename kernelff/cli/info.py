@@ -9,14 +9,14 @@ from ase.data import chemical_symbols
 from kernelff.cli.console import console, fail, guarded
 from kernelff.cli.tables import text_table
 from kernelff.io import describe, read_raw_frames
-from kernelff.io.model_file import read_model
+from kernelff.io.model_file import load, read_model
 from kernelff.report.cells import number
 
 
 @guarded
 def info(
     context: typer.Context,
-    path: Annotated[Path, typer.Argument(help="Model file (.kff), or any file of frames that ASE reads.")],
+    path: Annotated[Path, typer.Argument(help="Model file (.kff), gap.xml, or any file of frames that ASE reads.")],
 ):
     """Show what a model file or a data file holds, and check it."""
     if is_model_file(path):
@@ -29,7 +29,7 @@ def info(
 
 
 def is_model_file(path):
-    """Whether a file is, or by its name should be, a model file.
+    """Whether a file is, or by its name should be, a model file or a gap.xml.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def is_model_file(path):
     bool
     """
     path = Path(path)
-    if path.suffix == ".kff":
+    if path.suffix in (".kff", ".xml"):
         return True
     if not path.is_file():
         return False
@@ -49,7 +49,7 @@ def is_model_file(path):
 
 
 def model_rows(path):
-    """What a model file holds, as pairs of title and text.
+    """What a model file or a gap.xml holds, as pairs of title and text.
 
     Parameters
     ----------
@@ -59,30 +59,51 @@ def model_rows(path):
     -------
     list of tuple of str
     """
+    if Path(path).suffix == ".xml":
+        return _potential_rows(*load(path).to_state())
     header, arrays, _ = read_model(path)
-    potential, settings = header["potential"], header["estimator"]["settings"]
-    facts = potential["metadata"]
-    species = (f"{chemical_symbols[int(z)]} (e0 {e:.4f} eV)" for z, e in potential["e0"].items())
     rows = [
         ("file", f"{Path(path).stat().st_size / 1e6:.1f} MB, format {header['format']}"),
         ("written", f"{header['written']} by kernelff {header['kernelff']}"),
-        ("species", ", ".join(species)),
+        *_potential_rows(header["potential"], arrays),
     ]
+    settings = header["estimator"].get("settings")
+    if settings:
+        shown = ("sigma_energy", "sigma_forces", "sigma_virial", "config_sigmas", "loss_weights")
+        rows.append(("noise", _listed({name: settings.get(name) for name in shown})))
+        rows.append(("sparse set", f"chosen by {settings['sparse_method']}, seed {settings['random_state']}"))
+        rows += _fit_rows(header["potential"]["metadata"])
+    error_bars = any(name.startswith("posterior") for name in arrays)
+    return [*rows, ("error bars", "yes" if error_bars else "no, the file holds no posterior")]
+
+
+def _potential_rows(potential, arrays):
+    e0 = {chemical_symbols[int(z)]: energy for z, energy in potential["e0"].items()}
+    known = {symbol: energy for symbol, energy in e0.items() if energy} or e0
+    rows = [("species", ", ".join(f"{symbol} (e0 {energy:.4f} eV)" for symbol, energy in known.items()))]
+    if len(known) > 20:
+        rows = [("species", f"{len(known)} elements")]
     for k, term in enumerate(potential["terms"]):
         sparse = sum(len(points) for name, points in arrays.items() if name.startswith(f"terms.{k}.sparse_points"))
         own = {name: value for name, value in term.items() if name not in ("kind", "descriptor", "species")}
-        rows.append(("descriptor", f"{term['descriptor']['kind']}: {_listed(term['descriptor']['parameters'])}"))
+        descriptor = term["descriptor"]
+        parameters = descriptor.get("parameters") or {name: x for name, x in descriptor.items() if name != "kind"}
+        rows.append(("descriptor", f"{descriptor['kind']}: {_listed(parameters)}"))
         rows.append(("kernel", f"{sparse} sparse environments, {_listed(own)}"))
-    shown = ("sigma_energy", "sigma_forces", "sigma_virial", "config_sigmas", "loss_weights")
-    rows.append(("noise", _listed({name: settings.get(name) for name in shown})))
-    rows.append(("sparse set", f"chosen by {settings['sparse_method']}, seed {settings['random_state']}"))
-    rows.append(("fitted to", f"{facts['n_frames']} frames, hash {facts['data_hash'][:16]}"))
-    rows.append(("rank", f"{facts['rank']} directions of the covariance"))
-    rows.append(("stress offset", f"{facts['stress_offset_GPa']:+.2f} GPa between stress labels and energies"))
+    if "source" in potential["metadata"]:
+        rows.append(("source", potential["metadata"]["source"]))
+    return rows
+
+
+def _fit_rows(facts):
+    rows = [
+        ("fitted to", f"{facts['n_frames']} frames, hash {facts['data_hash'][:16]}"),
+        ("rank", f"{facts['rank']} directions of the covariance"),
+        ("stress offset", f"{facts['stress_offset_GPa']:+.2f} GPa between stress labels and energies"),
+    ]
     for name, errors in facts.get("errors", {}).items():
         texts = (f"{row['kind']} {number(row['mae'])} {row['unit']}" for row in errors if row["group"] == "all")
         rows.append((f"errors ({name})", ", ".join(texts) + " (mean absolute)"))
-    rows.append(("error bars", "yes" if any(name.startswith("posterior") for name in arrays) else "no (saved compact)"))
     return rows
 
 

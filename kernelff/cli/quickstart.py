@@ -26,7 +26,6 @@ from kernelff.properties import (
     vacancy_energy,
     volume_scan,
 )
-from kernelff.report.calibration import scale
 from kernelff.report.cells import Table, composition_table, error_table, property_table
 from kernelff.report.standard import QuickstartResults, quickstart_report
 
@@ -65,7 +64,6 @@ def quickstart(
 
 def _use(model, sets, evaluations, steps, rng, output):
     """Everything one does with a fitted model."""
-    scales = {kind: scale(evaluations["validation"], kind) for kind in ("energy", "forces")}
     with console.status("computing properties"):
         rows = silicon_properties(model.potential_, silicon_reference())
         reference = volume_series(sets["train"])
@@ -74,11 +72,11 @@ def _use(model, sets, evaluations, steps, rng, output):
         curve = volume_scan(crystal, model.potential_.calculator(), ratios)
     console.print()
     console.print(rich_table(property_table(rows)))
-    traces = _dynamics(model.potential_, rows[0][2], scales, steps, rng)
+    traces = _dynamics(model.potential_, rows[0][2], steps, rng)
     return QuickstartResults(
         sets=sets,
         evaluations=evaluations,
-        scales=scales,
+        calibration=model.calibration_,
         properties=rows,
         model_curve=curve,
         reference_points=reference,
@@ -168,7 +166,7 @@ def _mean_errors(evaluation):
     return tuple(float(np.abs(evaluation.residuals(kind)).mean()) for kind in ("energy", "forces"))
 
 
-def _dynamics(potential, lattice_constant, scales, steps, rng):
+def _dynamics(potential, lattice_constant, steps, rng):
     """Two runs under a progress bar, and a table of what they did."""
     crystal = bulk("Si", a=lattice_constant, cubic=True).repeat(2)
     traces = []
@@ -187,19 +185,19 @@ def _dynamics(potential, lattice_constant, scales, steps, rng):
             traces.append(trace)
     header = ["target", "mean", "potential", "error bar", "error bar", ""]
     groups = [("temperature, K", 2), ("energy, meV/atom", 2), ("force, meV/Å", 1), ("novelty", 1)]
-    rows = [_summary_of(trace, scales) for trace in traces]
+    rows = [_summary_of(trace) for trace in traces]
     console.print()
     console.print(rich_table(Table(header, rows, groups, "Molecular dynamics")))
     return traces
 
 
-def _summary_of(trace, scales):
+def _summary_of(trace):
     second_half = slice(len(trace.time) // 2, None)
     return (
         f"{trace.target:.0f}",
         f"{trace.temperature[second_half].mean():.0f}",
         f"{1e3 * (trace.energy[second_half].mean() - trace.energy[0]) / trace.n_atoms:+.1f}",
-        f"{1e3 * scales['energy'] * trace.energy_std.max() / trace.n_atoms:.2f}",
-        f"{1e3 * scales['forces'] * trace.force_std.max():.0f}",
+        f"{1e3 * trace.energy_std.max() / trace.n_atoms:.2f}",
+        f"{1e3 * trace.force_std.max():.0f}",
         f"{trace.novelty.max():.3f}",
     )

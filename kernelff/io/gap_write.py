@@ -25,6 +25,11 @@ def write_gap(path, model):
         Fitted, with ``SOAP(radial_basis="quip", scaling_exponent=0)`` (or a whole
         exponent) and PairDistances.
 
+    Returns
+    -------
+    list of Path
+        The files that were written, the XML last.
+
     Raises
     ------
     ValueError
@@ -46,9 +51,10 @@ def write_gap(path, model):
             blocks.append(_coordinates(label, attributes, children, descriptor, points, alpha, name, content))
             files.append((path.parent / name, content))
         start += term.n_functions
+    files.append((path, _document(potential, blocks).encode()))
     for file, content in files:
         write_whole(file, content)
-    write_whole(path, _document(potential, blocks).encode())
+    return [file for file, _ in files]
 
 
 def _check(potential):

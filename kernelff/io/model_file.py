@@ -51,6 +51,11 @@ def write_model(path, potential, estimator, version, compact=False):
     write_checked(path, _KIND, header, arrays)
 
 
+def write_potential(path, potential, version):
+    """Write a potential that has no estimator: one read from a gap.xml, say. It can be loaded, not refitted."""
+    write_model(path, potential, ({"kind": None}, {}), version)
+
+
 def read_model(path):
     """Header of a model file and its arrays, apart for potential and estimator.
 

@@ -1,5 +1,7 @@
 """Estimators as plain data, and back from model files."""
 
+from pathlib import Path
+
 from kernelff import descriptors as known_descriptors
 from kernelff.factors import Factors
 from kernelff.io.model_file import read_model
@@ -25,10 +27,16 @@ def load_model(path, baseline=None):
     Raises
     ------
     ValueError
-        If the file is no model file, truncated, altered, or of a newer format.
+        If the file is no model file, truncated, altered, or of a newer format; or
+        if it holds a potential without its fit.
     """
+    if Path(path).suffix.lower() == ".xml":
+        raise ValueError(f"path: {str(path)!r} holds a potential, not a fit of ours. Use load(path).")
     header, potential_arrays, arrays = read_model(path)
     state = header["estimator"]
+    if state["kind"] is None:
+        source = header["potential"]["metadata"].get("source", "another file")
+        raise ValueError(f"path: {str(path)!r} was converted from a {source} and holds no fit. Use load(path).")
     model = _ESTIMATORS[state["kind"]](**_settings(state["settings"]))
     model.potential_ = Potential.from_state(header["potential"], potential_arrays, baseline)
     model.baseline = model.potential_.baseline

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -51,7 +52,7 @@ def error_table(evaluations, statistic="mae"):
             found[row["group"], row["kind"], name] = row
     kinds = [kind for kind in _UNITS if any(key[1] == kind for key in found)]
     rows = []
-    for group in ["all", *sorted({key[0] for key in found} - {"all"})]:
+    for group in ["all", *sorted({key[0] for key in found} - {"all"}, key=natural)]:
         entries = (found.get((group, kind, name)) for kind in kinds for name in evaluations)
         rows.append([group, *("" if entry is None else number(entry[statistic]) for entry in entries)])
     groups = [("", 1), *((f"{kind}, {_UNITS[kind]}", len(evaluations)) for kind in kinds)]
@@ -73,9 +74,9 @@ def composition_table(sets, title=""):
     Table
         "all" first, then each config_type.
     """
-    groups = sorted({str(atoms.info.get("config_type", "-")) for frames in sets.values() for atoms in frames})
+    found = {str(atoms.info.get("config_type", "-")) for frames in sets.values() for atoms in frames}
     rows = []
-    for group in ["all", *groups]:
+    for group in ["all", *sorted(found, key=natural)]:
         cells = [group]
         for frames in sets.values():
             sizes = [len(a) for a in frames if group == "all" or str(a.info.get("config_type", "-")) == group]
@@ -110,6 +111,11 @@ def number(value, digits=3, decimals=3):
         return f"{value:.0f}"
     leading = int(np.floor(np.log10(abs(value))))
     return f"{value:.{min(max(digits - 1 - leading, 0), decimals)}f}"
+
+
+def natural(name):
+    """Key to sort names by in which numbers count as numbers: md-300K before md-1200K."""
+    return [(not part.isdigit(), int(part) if part.isdigit() else 0, part) for part in re.split(r"(\d+)", name)]
 
 
 def percent(fraction):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure as Canvas
 
-from kernelff.report.calibration import coverage, errors_and_sds
-from kernelff.report.cells import percent
+from kernelff.report.cells import natural, percent
+from kernelff.report.coverage import coverage, errors_and_sds
 
 INK, SOFT, LINE = "#1c2530", "#5b6878", "#dfe4ea"
 COLOURS = {"train": "#a9b4c0", "validation": "#e0a02b", "test": "#0f6e84", "DFT": "#b8432f"}
@@ -57,15 +57,13 @@ def styled(draw):
 
 
 @styled
-def parity(evaluations, scales=None):
+def parity(evaluations):
     """Energies and forces of the model against their labels, errors below.
 
     Parameters
     ----------
     evaluations : dict
-        "train", "validation", "test" -> Evaluation; drawn in this order.
-    scales : dict, optional
-        "energy" -> factor on the standard deviations; error bars are drawn where an evaluation has them.
+        "train", "validation", "test" -> Evaluation; drawn in this order, with error bars where they have them.
 
     Returns
     -------
@@ -73,13 +71,12 @@ def parity(evaluations, scales=None):
     """
     canvas = Canvas(figsize=(11, 5.6), layout="constrained")
     axes = canvas.subplots(2, 2, height_ratios=(3, 1.2), sharex="col")
-    energy_scale = (scales or {}).get("energy", 1.0)
     lowest = min(np.nanmin(e.energy_ref / e.n_atoms) for e in evaluations.values())
     for name, found in evaluations.items():
         style = {"color": COLOURS.get(name, SERIES[0]), "ms": 4.5, "mew": 0, "ls": "none", "marker": "o"}
         x = found.energy_ref / found.n_atoms - lowest
         y = found.energy / found.n_atoms - lowest
-        bars = None if found.energy_std is None else energy_scale * found.energy_std / found.n_atoms
+        bars = None if found.energy_std is None else found.energy_std / found.n_atoms
         axes[0, 0].errorbar(x, y, bars, elinewidth=0.8, label=name, **style)
         axes[1, 0].errorbar(x, 1e3 * (y - x), None if bars is None else 1e3 * bars, elinewidth=0.8, **style)
         x, y = (
@@ -102,15 +99,13 @@ def parity(evaluations, scales=None):
 
 
 @styled
-def calibration(evaluation, scales, name="test"):
+def error_bars(evaluation, name="test"):
     """Errors against predicted standard deviations, and coverage of the error bars.
 
     Parameters
     ----------
     evaluation : Evaluation
         With uncertainties.
-    scales : dict
-        "energy", "forces" -> factor on the standard deviations.
     name : str
         What the frames are.
 
@@ -121,8 +116,7 @@ def calibration(evaluation, scales, name="test"):
     canvas = Canvas(figsize=(11, 4.3), layout="constrained")
     left, right = canvas.subplots(1, 2, width_ratios=(1.25, 1))
     errors, sds = errors_and_sds(evaluation, "forces")
-    sds = 1e3 * scales["forces"] * sds
-    size = np.maximum(1e3 * np.abs(errors), 1e-3 * np.max(np.abs(1e3 * errors), initial=1e-9))
+    size = np.maximum(np.abs(errors), 1e-3 * np.abs(errors).max())
     left.loglog(sds, size, "o", ms=2.5, mew=0, alpha=0.35, color=COLOURS["test"], rasterized=True)
     edges = np.quantile(sds, np.linspace(0, 1, min(11, max(2, len(sds) // 20))))
     inside = [
@@ -141,10 +135,10 @@ def calibration(evaluation, scales, name="test"):
     left.legend(loc="lower right")
     levels = np.linspace(0.05, 0.95, 19)
     right.plot([0, 100], [0, 100], color=INK, lw=1)
-    for kind, colour in (("forces", SERIES[0]), ("energy", SERIES[1])):
+    for kind, colour in zip(("forces", "energy", "stress"), SERIES, strict=False):
         errors, sds = errors_and_sds(evaluation, kind)
         if len(errors):
-            found = 100 * coverage(errors, scales[kind] * sds, levels)
+            found = 100 * coverage(errors, sds, levels)
             right.plot(100 * levels, found, "o-", ms=4, lw=1.4, color=colour, label=f"{kind} ({len(errors)})")
     right.set(
         title="Do the error bars cover?",
@@ -205,14 +199,12 @@ def _deviations(axes, rows):
 
 
 @styled
-def dynamics(traces, scales):
+def dynamics(traces):
     """Temperature, energy with error bar, largest force error bar and novelty along molecular dynamics.
 
     Parameters
     ----------
     traces : list of MDTrace
-    scales : dict
-        "energy", "forces" -> factor on the standard deviations.
 
     Returns
     -------
@@ -227,9 +219,9 @@ def dynamics(traces, scales):
         potential = 1e3 * (trace.energy - traces[0].energy[0]) / trace.n_atoms
         energy.plot(trace.time, potential, color=colour, lw=1)
         middle = np.interp(trace.marked_time, trace.time, potential)
-        bar = 1e3 * scales["energy"] * trace.energy_std / trace.n_atoms
+        bar = 1e3 * trace.energy_std / trace.n_atoms
         energy.errorbar(trace.marked_time, middle, bar, color=colour, ls="none", capsize=2.5, elinewidth=1.3)
-        force.plot(trace.marked_time, 1e3 * scales["forces"] * trace.force_std, "o-", ms=3.5, lw=1, color=colour)
+        force.plot(trace.marked_time, 1e3 * trace.force_std, "o-", ms=3.5, lw=1, color=colour)
         novelty.plot(trace.marked_time, trace.novelty, "o-", ms=3.5, lw=1, color=colour)
     temperature.set(title="Temperature", ylabel="K")
     temperature.legend(loc="upper right", ncols=len(traces))
@@ -286,7 +278,7 @@ def errors_by_group(evaluation):
     -------
     matplotlib.figure.Figure
     """
-    groups = sorted(set(evaluation.config_types))
+    groups = sorted(set(evaluation.config_types), key=natural)
     canvas = Canvas(figsize=(11, 1.4 + 0.32 * len(groups)), layout="constrained")
     panels = canvas.subplots(1, 3, sharey=True)
     y = np.arange(len(groups))[::-1]

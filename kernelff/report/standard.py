@@ -8,8 +8,8 @@ import numpy as np
 
 from kernelff.report import figures
 from kernelff.report.build import Figure, Section, build_report
-from kernelff.report.calibration import scale, subset
 from kernelff.report.cells import Table, composition_table, error_table, number, property_table
+from kernelff.report.coverage import errors_and_sds
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,8 +22,8 @@ class QuickstartResults:
         Name -> frames.
     evaluations : dict
         Name -> Evaluation, "validation" and "test" with uncertainties.
-    scales : dict
-        "energy", "forces" -> factor on the standard deviations.
+    calibration : Calibration or None
+        Of the error bars.
     properties : list of tuple
         (name, unit, model, DFT).
     model_curve, reference_points : tuple of ndarray
@@ -39,7 +39,7 @@ class QuickstartResults:
 
     sets: dict
     evaluations: dict
-    scales: dict
+    calibration: object
     properties: list
     model_curve: tuple
     reference_points: tuple
@@ -49,7 +49,7 @@ class QuickstartResults:
     seconds: float = 0.0
 
 
-def fit_report(path, title, model, sets, evaluations):
+def fit_report(path, title, model, calibration, sets, evaluations):
     """Report of a fit: accuracy, error bars, data and model.
 
     Parameters
@@ -58,6 +58,8 @@ def fit_report(path, title, model, sets, evaluations):
     title : str
     model : list of tuple of str
         Title and text of the facts about the model.
+    calibration : Calibration or None
+        Of the error bars.
     sets : dict
         "train" and perhaps "test" -> frames.
     evaluations : dict
@@ -68,12 +70,9 @@ def fit_report(path, title, model, sets, evaluations):
     Path
     """
     judged = "test" if "test" in evaluations else "train"
-    half = np.arange(len(evaluations[judged].energy)) % 2 == 0
-    held, shown = subset(evaluations[judged], half), subset(evaluations[judged], ~half)
-    sections = [accuracy_section(evaluations, None)]
-    if judged == "test" and len(shown.energy):
-        scales = {kind: scale(held, kind) for kind in ("energy", "forces")}
-        sections.append(error_bar_section(shown, scales, "every other test frame (the figure shows the rest)"))
+    sections = [accuracy_section(evaluations)]
+    if judged == "test" and len(errors_and_sds(evaluations["test"], "forces")[0]):
+        sections.append(error_bar_section(evaluations["test"], calibration, "test"))
     sections += [data_section(sets), Section("Model", tables=[Table([], [list(row) for row in model])])]
     summary = f"A sparse Gaussian process on {len(sets['train'])} frames."
     return build_report(path, title, summary, error_numbers(evaluations[judged], judged), sections)
@@ -100,8 +99,8 @@ def quickstart_report(path, results):
     numbers = error_numbers(results.evaluations["test"], "test")
     numbers.append((f"{results.seconds:.0f}", "s", f"to fit {n_train} frames"))
     sections = [
-        accuracy_section(results.evaluations, results.scales),
-        error_bar_section(results.evaluations["test"], results.scales, "the validation frames"),
+        accuracy_section(results.evaluations),
+        error_bar_section(results.evaluations["test"], results.calibration, "test"),
         _property_section(results),
         _dynamics_section(results),
         _learning_section(results),
@@ -132,17 +131,17 @@ def error_numbers(evaluation, name):
     ]
 
 
-def accuracy_section(evaluations, scales):
+def accuracy_section(evaluations):
     """Error table, parity plots and errors by group."""
     bars = (
-        " Bars are one standard deviation of the model, scaled as described below."
-        if any(found.energy_std is not None for found in evaluations.values()) and scales
+        " Bars are one standard deviation."
+        if any(found.energy_std is not None for found in evaluations.values())
         else ""
     )
     judged = "test" if "test" in evaluations else "train"
     pictures = [
         Figure.from_matplotlib(
-            figures.parity(evaluations, scales),
+            figures.parity(evaluations),
             f"Model against DFT, with the errors below on a finer scale.{bars}",
         )
     ]
@@ -157,22 +156,44 @@ def accuracy_section(evaluations, scales):
     return Section("Accuracy", figures=pictures, tables=tables)
 
 
-def error_bar_section(evaluation, scales, source):
-    """Calibration of the standard deviations."""
+def error_bar_section(evaluation, calibration, name):
+    """Whether the error bars keep their promise, and how they were calibrated."""
     text = (
-        "The posterior standard deviation says how well the data pin down each prediction within the "
-        "model. What the model cannot express is not in it, so it is multiplied by one factor per kind, "
-        f"chosen on {source} so that 68 % of the errors lie inside: {number(scales['energy'])} for "
-        f"energies, {number(scales['forces'])} for forces."
+        "A standard deviation is that of the posterior, which says how well the data pin down a prediction within "
+        "the model, times a factor, and with a floor for what the model cannot express. Both come from a tenth of "
+        "the training frames, held out of a first fit and folded in afterwards."
     )
     caption = (
-        "Left: each dot is a force component; dots are sorted by predicted standard deviation into bins, "
-        "and the red line should follow the black one. Right: the share of errors inside the error bar, "
-        "on the diagonal if the error bars keep their promise, below it if they promise too much."
+        f"Left: each dot is a force component of the {name} frames; dots are sorted by predicted standard deviation "
+        "into bins, and the red line should follow the black one. Right: the share of errors inside the error bar, on "
+        "the diagonal if the error bars keep their promise, below it if they promise too much."
     )
-    return Section(
-        "Error bars", text, figures=[Figure.from_matplotlib(figures.calibration(evaluation, scales), caption)]
+    tables = [] if calibration is None else [_calibration_table(evaluation, calibration, name)]
+    return Section("Error bars", text, tables, [Figure.from_matplotlib(figures.error_bars(evaluation, name), caption)])
+
+
+def _calibration_table(evaluation, calibration, name):
+    rows = []
+    for kind, noise, unit in (
+        ("energy", "energy", "meV/atom"), ("forces", "forces", "meV/Å"), ("stress", "virial", "meV/atom"),
+    ):  # fmt: skip
+        found = getattr(calibration, noise)
+        errors, sds = errors_and_sds(evaluation, kind)
+        if found is None or not len(errors):
+            continue
+        inside = [100 * np.mean(np.abs(errors) <= width * sds) for width in found.quantiles.values()]
+        rows.append([
+            kind, number(found.scale), f"{number(1e3 * found.floor)} {unit}", str(found.n),
+            *(f"±{number(width)} sd" for width in found.quantiles.values()),
+            *(f"{share:.0f} %" for share in inside),
+        ])  # fmt: skip
+    header = ["", "factor", "floor", "held out", "68 %", "95 %", "68 %", "95 %"]
+    groups = [("", 1), ("calibration", 3), ("interval", 2), (f"seen on {name} frames", 2)]
+    caption = (
+        "The floor of an energy or virial is for one atom and grows with the square root of their number. Intervals "
+        "are the conformal ones of the held-out labels."
     )
+    return Table(header, rows, groups, caption=caption)
 
 
 def data_section(sets):
@@ -206,7 +227,7 @@ def _dynamics_section(results):
         "force component, and the largest novelty of any atom: how much of its environment the sparse set "
         "cannot express. A run that leaves the data shows here first."
     )
-    pictures = [Figure.from_matplotlib(figures.dynamics(results.traces, results.scales), caption)]
+    pictures = [Figure.from_matplotlib(figures.dynamics(results.traces), caption)]
     return Section("Molecular dynamics", text, figures=pictures)
 
 
