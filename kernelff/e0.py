@@ -25,6 +25,11 @@ def fit_e0(frames, energies, isolated, given=None):
     dict
         Atomic number -> eV.
 
+    Raises
+    ------
+    ValueError
+        For a key of `given` that is no element.
+
     Warns
     -----
     UserWarning
@@ -32,7 +37,7 @@ def fit_e0(frames, energies, isolated, given=None):
         split between species is then arbitrary (of least norm), their sum right.
     """
     species = sorted({int(z) for atoms in frames for z in set(atoms.numbers)})
-    e0 = {atomic_numbers.get(z, z): float(e) for z, e in (given or {}).items()}
+    e0 = {_atomic_number(key): float(e) for key, e in (given or {}).items()}
     e0 = {**isolated, **e0}
     missing = [z for z in species if z not in e0]
     labelled = [k for k, e in enumerate(energies) if e is not None]
@@ -44,6 +49,13 @@ def fit_e0(frames, energies, isolated, given=None):
         fitted = _robust_fit(counts[:, columns] / counts.sum(1)[:, None], rest / counts.sum(1), missing)
         e0 |= dict(zip(missing, fitted, strict=True))
     return {z: e0.get(z, 0.0) for z in species}
+
+
+def _atomic_number(key):
+    number = atomic_numbers.get(key, key)
+    if isinstance(number, str) or number not in atomic_numbers.values():
+        raise ValueError(f"e0: {key!r} is neither an element's symbol nor an atomic number.")
+    return int(number)
 
 
 def _robust_fit(fractions, per_atom, missing):

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from joblib import effective_n_jobs
-from threadpoolctl import threadpool_limits
 
 from kernelff.assembly import n_functions, neighbors_of
+from kernelff.threads import one_blas_thread
 
 _BASE_MEMORY = 350e6  # bytes: interpreter, libraries, compiled loops
 _SAMPLED_FRAMES = 100
@@ -81,7 +81,7 @@ def _gemm_rate(n=700):
     """Measured rate of a matrix product on one core, FLOP/s."""
     a = np.ones((n, n))
     best = np.inf
-    with threadpool_limits(limits=1, user_api="blas"):
+    with one_blas_thread():
         for _ in range(3):
             start = time.perf_counter()
             a @ a

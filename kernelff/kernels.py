@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kernelff.checks import require_positive
+
 
 @dataclass(frozen=True)
 class DotProduct:
@@ -25,8 +27,7 @@ class DotProduct:
     constant: float = 0.0
 
     def __post_init__(self):
-        if not self.zeta > 0:
-            raise ValueError(f"zeta: must be > 0, got {self.zeta!r}. Common values are 2 to 6.")
+        require_positive("zeta", self.zeta)
 
     def __call__(self, X, Y):
         """Covariance matrix of rows of X (n, d) and Y (m, d), shape (n, m)."""
@@ -69,8 +70,8 @@ class SquaredExponential:
     powers: tuple = (1.0,)
 
     def __post_init__(self):
-        if not all(scale > 0 for scale in self.length_scales):
-            raise ValueError(f"length_scale: must be > 0, got {self.length_scale!r}.")
+        for scale in self.length_scales:
+            require_positive("length_scale", scale)
         if len(self.length_scales) != len(self.powers):
             raise ValueError(f"length_scale: {len(self.length_scales)} values for {len(self.powers)} powers.")
 

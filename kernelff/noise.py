@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from kernelff.checks import require_positive
+
 KINDS = ("energy", "forces", "virial")
 _FRAME_KEYS = {"energy": "energy_sigma", "forces": "force_sigma", "virial": "virial_sigma"}
 
@@ -33,12 +35,12 @@ class Noise:
 
     def __post_init__(self):
         for kind in KINDS:
-            _check(f"sigma_{kind}", getattr(self, kind))
+            require_positive(f"sigma_{kind}", getattr(self, kind))
         for name, sigmas in self.config.items():
             for kind, sigma in sigmas.items():
                 if kind not in KINDS:
                     raise ValueError(f"config_sigmas[{name!r}]: unknown kind {kind!r}, known are {KINDS}.")
-                _check(f"config_sigmas[{name!r}][{kind!r}]", sigma)
+                require_positive(f"config_sigmas[{name!r}][{kind!r}]", sigma)
 
     @classmethod
     def from_weights(cls, weights):
@@ -51,8 +53,10 @@ class Noise:
             + w_S |V dS|^2 / N + |w|^2, with totals dE in eV, dF in eV/Å and
             V dS in eV: sigma = w^-1/2.
         """
-        if len(weights) != 3 or not all(w > 0 for w in weights):
+        if len(weights) != 3:
             raise ValueError(f"loss_weights: three numbers > 0 (w_E, w_F, w_S) are needed, got {weights!r}.")
+        for weight in weights:
+            require_positive("loss_weights", weight)
         return cls(*(float(w) ** -0.5 for w in weights))
 
     def of(self, kind, atoms):
@@ -63,7 +67,7 @@ class Noise:
         scale = 1.0 if kind == "forces" else np.sqrt(len(atoms))
         if _FRAME_KEYS[kind] in atoms.info:
             sigma = float(atoms.info[_FRAME_KEYS[kind]])
-            _check(f"info[{_FRAME_KEYS[kind]!r}]", sigma)
+            require_positive(f"info[{_FRAME_KEYS[kind]!r}]", sigma)
             scale *= sigma / self.sigma(name)
         return name, float(scale)
 
@@ -71,8 +75,3 @@ class Noise:
         """Sigma of a group."""
         kind, _, config = name.partition(":")
         return self.config[config][kind] if config else getattr(self, kind)
-
-
-def _check(name, sigma):
-    if not (np.isscalar(sigma) and np.isfinite(sigma) and sigma > 0):
-        raise ValueError(f"{name}: must be a number > 0, got {sigma!r}.")

@@ -10,6 +10,7 @@ from kernelff.assembly import VOIGT, forces_and_virial, neighbors_of, term_colum
 from kernelff.calibration import Calibration
 from kernelff.gap_variance import GapVariance
 from kernelff.terms import term_from_state
+from kernelff.threads import one_blas_thread
 from kernelff.uncertainty import Posterior
 
 
@@ -81,10 +82,11 @@ class Potential:
         neighbors = neighbors_of(self.terms, atoms)
         energies = np.array([self.e0[int(z)] for z in neighbors.numbers])
         gradients = np.zeros((neighbors.n_pairs, 3))
-        for term, columns in zip(self.terms, term_columns(self.terms), strict=True):
-            e, g = term.evaluate(neighbors, self.weights[columns])
-            energies += e
-            gradients += g
+        with one_blas_thread():
+            for term, columns in zip(self.terms, term_columns(self.terms), strict=True):
+                e, g = term.evaluate(neighbors, self.weights[columns])
+                energies += e
+                gradients += g
         forces, virial = forces_and_virial(neighbors, gradients)
         if self.baseline is not None:
             base = baseline_results(self.baseline, atoms)
@@ -130,7 +132,8 @@ class Potential:
             )
         self._check_species(atoms)
         calls = self.posterior.complete if derivatives else self.posterior.local
-        return calls(self.terms, atoms)
+        with one_blas_thread():
+            return calls(self.terms, atoms)
 
     def local_gap_variance(self, atoms, regularisation=1e-3):
         """QUIP's variance of each local energy, a distance from the sparse set; see `GapVariance`.

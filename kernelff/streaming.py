@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from joblib import Parallel, delayed
-from threadpoolctl import threadpool_limits
 
 from kernelff.assembly import Targets, fill_gradient_rows, local_values, n_functions, neighbors_of
 from kernelff.factors import Factors
 from kernelff.noise import Noise
+from kernelff.threads import one_blas_thread
 
 _ROWS_PER_CHUNK = 4  # times the number of columns: merging then costs little beside folding
 _MIN_ROWS = 2048
@@ -97,7 +97,7 @@ def stream(problem, n_jobs=1, checkpoint=None, progress=None):
     factors = factors or Factors(problem.m)
     saved = time.monotonic()
     try:
-        with threadpool_limits(limits=1, user_api="blas"):
+        with one_blas_thread():
             jobs = (delayed(chunk_factors)(problem, *chunk) for chunk in chunks[done:])
             for part in Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")(jobs):
                 factors.merge(part)
@@ -135,7 +135,7 @@ def predict_and_fold(problem, solution, factors, n_jobs=1):
     """
     weights = np.concatenate([solution.weights, solution.nuisance, [-1.0]])
     residuals = {}
-    with threadpool_limits(limits=1, user_api="blas"):
+    with one_blas_thread():
         jobs = (delayed(_frame_rows)(problem, k) for k in range(len(problem.frames)))
         for atoms, rows in zip(
             problem.frames, Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")(jobs), strict=True

@@ -94,6 +94,34 @@ def test_a_published_gap_is_a_model_too(tmp_path):
     assert code == 0, output
 
 
+def test_a_gap_is_converted_and_shown(tmp_path):
+    gap = Path(__file__).parent / "data" / "gap"
+    code, output = run("convert", gap / "two.xml", tmp_path / "two.kff")
+    assert code == 0 and "38 sparse points" in output and "holds no posterior" in output
+    code, output = run("info", tmp_path / "two.kff")
+    assert code == 0 and "Cu (e0 -0.3000 eV), Ag (e0 0.2000 eV)" in output and "GAP_two" in output
+    atoms = read(gap / "two.xyz", 0)
+    found, expected = (kernelff.load(path).compute(atoms) for path in (tmp_path / "two.kff", gap / "two.xml"))
+    assert found.energy == expected.energy and np.array_equal(found.forces, expected.forces)
+    code, output = run("convert", gap / "two.xml", tmp_path / "two.cfg")
+    assert code == 1 and "known are .xml to .kff" in output
+    code, output = run("convert", tmp_path / "two.kff", tmp_path / "again.xml")
+    assert code == 1 and "Copy that file" in output
+
+
+def test_a_model_is_converted_for_quip(folder, tmp_path):
+    soap = kernelff.SOAP(4.0, 3, 2, radial_basis="quip", scaling_exponent=0)
+    model = kernelff.SparseGPR(soap, n_sparse=9, n_jobs=1, e0={"Cu": 0.0}, calibrate=False).fit(copper(4, seed=0))
+    model.save(tmp_path / "quip.kff")
+    code, output = run("convert", tmp_path / "quip.kff", tmp_path / "quip.xml")
+    assert code == 0 and "quip.xml.sparseX.GAP_kernelff1" in output
+    atoms = copper(1, seed=3)[0]
+    converted = kernelff.load(tmp_path / "quip.xml").compute(atoms)
+    assert converted.energy == pytest.approx(model.potential_.compute(atoms).energy, abs=1e-9)
+    code, output = run("convert", folder / "cu.kff", tmp_path / "cu.xml")
+    assert code == 1 and "radial_basis" in output
+
+
 def test_evaluate_writes_predictions(folder, tmp_path):
     out = tmp_path / "predicted.xyz"
     code, output = run("evaluate", folder / "cu.kff", folder / "test.xyz", "--uncertainty", "--output", out)

@@ -142,6 +142,10 @@ def test_forecast_names_rows_and_memory(train):
         ({"sparse_method": "magic"}, "sparse_method"),
         ({"config_sigmas": {"a": {"force": 1.0}}}, "unknown kind 'force'"),
         ({"loss_weights": (1, 2)}, "loss_weights"),
+        ({"loss_weights": (1, 2, 0)}, "loss_weights"),
+        ({"zeta": "four"}, "zeta"),
+        ({"n_jobs": 0}, "n_jobs"),
+        ({"e0": {"Xx": 1.0}}, "e0: 'Xx'"),
     ],
 )
 def test_bad_settings_are_refused_by_name(train, settings, message):

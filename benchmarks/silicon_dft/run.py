@@ -1,6 +1,6 @@
 """Label frames one after the other; what is on disk already is not done again.
 
-python run.py WORK --stage 1        volumes, strains, rattles, phases, packings, vacancies, surfaces
+python run.py WORK --stage 1        volumes, strains, rattles, phases, packings, vacancies
 python run.py WORK --stage 2        snapshots of molecular dynamics with a first model (see dynamics.py)
 """
 

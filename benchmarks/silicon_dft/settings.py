@@ -54,6 +54,11 @@ def k_grid(cell, spacing):
     return tuple(int(n) for n in np.maximum(1, np.ceil(lengths / spacing - 1e-6)))
 
 
+def _in_cell(points):
+    """Fractional coordinates in [0, 1), rounded so that equal points compare equal."""
+    return np.round(points % 1.0, 9) % 1.0
+
+
 def folded_kpoints(cell_in_a, n=4):
     """k points of a supercell of diamond that sample the crystal always alike.
 
@@ -74,10 +79,10 @@ def folded_kpoints(cell_in_a, n=4):
         Fractional coordinates and weight, -k left out (time reversal).
     """
     m = np.stack(np.meshgrid(*[np.arange(2 * n)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
-    points = np.unique(np.round((m + 0.5) / n @ np.asarray(cell_in_a).T, 9) % 1.0, axis=0)
+    points = np.unique(_in_cell((m + 0.5) / n @ np.asarray(cell_in_a).T), axis=0)
     weights = {}
     for point in points:
-        minus = tuple((-point) % 1.0)
+        minus = tuple(_in_cell(-point))
         name = minus if minus in weights else tuple(point)
         weights[name] = weights.get(name, 0) + 1
     return np.array([[*point, weight] for point, weight in weights.items()])
@@ -111,6 +116,5 @@ def describe(settings=None):
         "k_points": {
             "diamond and its cells": "2 pi/a (m + 1/2)/4 of the cubic cell, folded into each cell, no symmetry",
             "other phases": "shifted grids, step at most 0.15 to 0.25 1/Å (0.28 rattled), see structures.py",
-            "surfaces": "shifted grid in the plane, step at most 0.29 1/Å",
         },
     }

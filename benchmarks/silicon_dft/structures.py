@@ -1,4 +1,4 @@
-"""The frames that need no model: volumes, strains, rattles, phases, random packings, surfaces, vacancies.
+"""The frames that need no model: volumes, strains, rattles, phases, random packings, vacancies.
 
 Every frame carries ``config_type``, ``origin``, ``split`` and its k points in ``info``.  An origin is one series
 made from one seed (or one trajectory); the splits are made of whole origins.
@@ -6,7 +6,7 @@ made from one seed (or one trajectory); the splits are made of whole origins.
 
 import numpy as np
 from ase import Atoms
-from ase.build import bulk, diamond100, diamond111
+from ase.build import bulk
 from ase.neighborlist import neighbor_list
 from ase.spacegroup import crystal
 from settings import folded_kpoints, k_grid
@@ -98,7 +98,7 @@ def strain_series():
 
 
 def rattles():
-    """Displaced atoms in cells of 2, 8 and 16, 0.02 to 0.25 Å per component, part of them strained."""
+    """Displaced atoms in cells of 2 and 8, 0.02 to 0.25 Å per component, part of them strained."""
     small = (0.03, 0.06, 0.09, 0.12, 0.15, 0.18, 0.21, 0.25)
     series = {
         2: {"a": ("train", small), "b": ("train", small), "c": ("validation", small), "d": ("test", small)},
@@ -108,7 +108,6 @@ def rattles():
             "c": ("test", (0.03, 0.08, 0.13, 0.19)),
             "d": ("validation", (0.06, 0.12, 0.18)),
         },
-        16: {"a": ("train", (0.06, 0.12, 0.18)), "b": ("test", (0.09, 0.15))},
     }
     for n_atoms, groups in series.items():
         for name, (split, amplitudes) in groups.items():
@@ -174,20 +173,6 @@ def random_packings():
             yield tagged(atoms, "random", f"random-8-{name}", split)
 
 
-def surfaces():
-    """Thin (111) and (100) slabs with 9 Å of vacuum, rattled."""
-    for name, build, layers in (("111", diamond111, 6), ("100", diamond100, 7)):
-        for tag, split, amplitudes in (("a", "train", (0.03, 0.12)), ("b", "test", (0.08,))):
-            rng = np.random.default_rng([15, int(name), ord(tag)])
-            for amplitude in amplitudes:
-                atoms = build("Si", size=(1, 1, layers), a=A0, vacuum=4.5)
-                atoms.pbc = True
-                atoms = displaced(atoms, rng, amplitude)
-                grid = (*k_grid(atoms.cell.array, 0.29)[:2], 1)
-                atoms.info = {"k": {"grid": grid, "shift": (1, 1, 0), "nosym": True}}
-                yield tagged(atoms, "surface", f"surface-{name}-{tag}", split)
-
-
 def vacancy(n_atoms, inward=0.0):
     """Diamond cell without its first atom; the four neighbours moved inward by a length in Å."""
     atoms = diamond(n_atoms)
@@ -215,8 +200,6 @@ def vacancies():
 
 
 def stage_1():
-    """All frames that need no model, cheap and necessary groups first."""
-    makers = (volume_series, strain_series, rattles, phases, random_packings, vacancies, surfaces)
-    frames = [frame for maker in makers for frame in maker()]
-    late = [f for f in frames if f.info["origin"].startswith(("rattle-16", "surface", "vacancy-31"))]
-    return [f for f in frames if all(f is not other for other in late)] + late
+    """All frames that need no model."""
+    makers = (volume_series, strain_series, rattles, phases, random_packings, vacancies)
+    return [frame for maker in makers for frame in maker()]

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from kernelff.cli.console import console
+from kernelff.cli.convert import convert
 from kernelff.cli.evaluate import evaluate
 from kernelff.cli.fit import fit
 from kernelff.cli.info import info
@@ -41,3 +42,4 @@ app.command()(quickstart)
 app.command()(fit)
 app.command()(evaluate)
 app.command()(info)
+app.command()(convert)

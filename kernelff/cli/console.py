@@ -7,7 +7,6 @@ from pathlib import Path
 import typer
 from rich.console import Console
 from rich.markup import escape
-from threadpoolctl import threadpool_limits
 
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
@@ -63,15 +62,6 @@ def fail(message, code=1):
 def note(message):
     """Print something the user should know, that is no error."""
     console.print(f"[yellow]Note:[/] {escape(message)}")
-
-
-def one_blas_thread():
-    """Context in which matrix products use one thread.
-
-    Those of a single frame are so small that threads only wait for each other: 64 atoms take 5 ms by one thread
-    and 65 ms by two on a busy machine with two cores.
-    """
-    return threadpool_limits(limits=1, user_api="blas")
 
 
 def check_writable(path):

@@ -10,7 +10,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 
 import kernelff
-from kernelff.cli.console import check_writable, console, guarded, one_blas_thread
+from kernelff.cli.console import check_writable, console, guarded
 from kernelff.cli.data import load_frames
 from kernelff.cli.tables import rich_table
 from kernelff.evaluation import evaluate_frames
@@ -43,7 +43,7 @@ def evaluate(
     potential = kernelff.load(model)
     keys = LabelKeys(energy_key, forces_key, stress_key, virial_key)
     frames = load_frames(data, keys, "data", require_labels=False)
-    with console.status("evaluating"), one_blas_thread():
+    with console.status("evaluating"):
         result = evaluate_frames(potential, frames, [labels(atoms) for atoms in frames], uncertainty)
     if result.errors():
         shown = {"": result} if by == "config_type" else {"": _ungrouped(result)}

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from kernelff.cli.console import check_writable, console, fail, guarded, note, one_blas_thread
+from kernelff.cli.console import check_writable, console, fail, guarded, note
 from kernelff.cli.data import load_frames
 from kernelff.cli.tables import rich_table
 from kernelff.config import FitConfig, read_config
@@ -185,6 +185,6 @@ def evaluate_sets(estimator, sets, uncertainty):
     """
     found = {}
     for name, frames in sets.items():
-        with console.status(f"evaluating {name} frames"), one_blas_thread():
+        with console.status(f"evaluating {name} frames"):
             found[name] = estimator.evaluate(frames, uncertainty=uncertainty)
     return found

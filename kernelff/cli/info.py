@@ -78,11 +78,10 @@ def model_rows(path):
 
 
 def _potential_rows(potential, arrays):
-    e0 = {chemical_symbols[int(z)]: energy for z, energy in potential["e0"].items()}
-    known = {symbol: energy for symbol, energy in e0.items() if energy} or e0
-    rows = [("species", ", ".join(f"{symbol} (e0 {energy:.4f} eV)" for symbol, energy in known.items()))]
-    if len(known) > 20:
-        rows = [("species", f"{len(known)} elements")]
+    described = _described(potential["terms"])
+    e0 = {int(z): energy for z, energy in potential["e0"].items() if described is None or int(z) in described}
+    species = ", ".join(f"{chemical_symbols[z]} (e0 {energy:.4f} eV)" for z, energy in e0.items())
+    rows = [("species", species if len(e0) <= 20 else "any element, all treated alike")]
     for k, term in enumerate(potential["terms"]):
         sparse = sum(len(points) for name, points in arrays.items() if name.startswith(f"terms.{k}.sparse_points"))
         own = {name: value for name, value in term.items() if name not in ("kind", "descriptor", "species")}
@@ -90,9 +89,20 @@ def _potential_rows(potential, arrays):
         parameters = descriptor.get("parameters") or {name: x for name, x in descriptor.items() if name != "kind"}
         rows.append(("descriptor", f"{descriptor['kind']}: {_listed(parameters)}"))
         rows.append(("kernel", f"{sparse} sparse environments, {_listed(own)}"))
-    if "source" in potential["metadata"]:
-        rows.append(("source", potential["metadata"]["source"]))
+    facts = potential["metadata"]
+    if "source" in facts:
+        rows.append(("source", f"{facts['source']} {facts['label']}, gap_version {facts['gap_version']}"))
     return rows
+
+
+def _described(terms):
+    """Atomic numbers whose environments the terms describe, None for any element."""
+    found = set()
+    for term in terms:
+        keys = term["species"] if term["kind"] == "environment" else [term["descriptor"]["species_pair"] or 0]
+        for key in keys:
+            found |= set(key) if isinstance(key, (list, tuple)) else {key}
+    return None if 0 in found else found
 
 
 def _fit_rows(facts):

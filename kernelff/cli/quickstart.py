@@ -12,7 +12,7 @@ from rich.progress import Progress
 from sklearn.base import clone
 
 import kernelff
-from kernelff.cli.console import console, guarded, one_blas_thread
+from kernelff.cli.console import console, guarded
 from kernelff.cli.dynamics import run_langevin
 from kernelff.cli.evaluate import write_frames
 from kernelff.cli.fit import evaluate_sets, run_fit
@@ -54,8 +54,7 @@ def quickstart(
     console.print(rich_table(error_table(evaluations)))
     model.potential_.metadata["errors"] = {name: found.errors() for name, found in evaluations.items()}
     model.save(output / "silicon.kff")
-    with one_blas_thread():
-        results = _use(model, sets, evaluations, steps, np.random.default_rng(seed), output)
+    results = _use(model, sets, evaluations, steps, np.random.default_rng(seed), output)
     quickstart_report(output / "report.html", results)
     write_frames(output / "md.xyz", [frame for trace in results.traces for frame in trace.frames])
     console.print(f"\nIn [bold]{output}[/]: silicon.kff (model), md.xyz (dynamics), report.html (open it)")

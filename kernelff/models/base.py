@@ -23,6 +23,7 @@ from kernelff.noise import Noise
 from kernelff.potential import Potential, baseline_results
 from kernelff.progress import as_callback
 from kernelff.streaming import Problem, predict_and_fold, stream
+from kernelff.threads import one_blas_thread
 from kernelff.uncertainty import Posterior
 from kernelff.version import __version__
 
@@ -71,14 +72,18 @@ class LinearModel(BaseEstimator):
         start = time.perf_counter()
         checked = check_frames(frames, "training frames")
         check_stress(frames, "training frames", found=checked.labels)
-        problem = self._make_problem(list(frames), checked.labels)
-        held = held_out(problem.frames) if self.calibrate else np.zeros(len(frames), dtype=bool)
+        with one_blas_thread():  # the same bits for any number of threads
+            problem = self._make_problem(list(frames), checked.labels)
+            return self._fit(problem, checkpoint, progress, start)
+
+    def _fit(self, problem, checkpoint, progress, start):
+        held = held_out(problem.frames) if self.calibrate else np.zeros(len(problem.frames), dtype=bool)
         rest = problem.part(~held)
         saved = Checkpoint(checkpoint, rest) if checkpoint else None
         with as_callback(progress, "fitting") as callback:
             factors = stream(rest, self.n_jobs, saved, callback)
         streamed = time.perf_counter()
-        whitening, solution, calibration = whiten(problem.terms, self.jitter), None, None
+        whitening, calibration = whiten(problem.terms, self.jitter), None
         if held.any():
             solution = self._solve(factors, whitening)
             residuals = predict_and_fold(problem.part(held), solution, factors, self.n_jobs)

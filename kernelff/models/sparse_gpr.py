@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from kernelff.checks import require_positive
 from kernelff.descriptors import SOAP, PairDistances
 from kernelff.kernels import DotProduct, SquaredExponential
 from kernelff.models.base import LinearModel, as_list
@@ -170,11 +171,12 @@ class SparseGPR(LinearModel):
 
     def _check_values(self, deltas, counts):
         for delta in deltas:
-            if not (np.isfinite(delta) and delta > 0):
-                raise ValueError(f"delta: must be > 0 eV, got {delta!r}.")
+            require_positive("delta", delta, "eV")
         for n_sparse in counts:
             if n_sparse is not None and not (isinstance(n_sparse, (int, np.integer)) and n_sparse > 0):
                 raise ValueError(f"n_sparse: must be a whole number > 0 or None, got {n_sparse!r}.")
+        if not isinstance(self.n_jobs, (int, np.integer)) or self.n_jobs == 0:
+            raise ValueError(f"n_jobs: must be a number of threads, or -1 for all cores, got {self.n_jobs!r}.")
         if self.sparse_method not in METHODS:
             raise ValueError(f"sparse_method: must be one of {METHODS}, got {self.sparse_method!r}.")
 

@@ -1,0 +1,12 @@
+"""Checks of plain parameters, with the message that names them."""
+
+import numbers
+
+import numpy as np
+
+
+def require_positive(name, value, unit=""):
+    """Raise a ValueError that names the parameter unless it is a finite number > 0."""
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not (real and np.isfinite(value) and value > 0):
+        raise ValueError(f"{name}: must be a number > 0{unit and f' {unit}'}, got {value!r}.")
