@@ -7,6 +7,7 @@ cells can be compared.  ``describe`` is what is written beside the labels.
 import hashlib
 import os
 import subprocess
+import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -99,7 +100,9 @@ def pseudopotential_record(name):
 
 def pw_version():
     """Version of pw.x, as it prints it itself."""
-    out = subprocess.run([PW, "-version"], input="", capture_output=True, text=True, check=False).stdout
+    with tempfile.TemporaryDirectory() as scratch:  # pw.x leaves a CRASH file where it is asked for its version
+        command = [PW, "-version"]
+        out = subprocess.run(command, input="", capture_output=True, text=True, cwd=scratch, check=False).stdout
     lines = [line for line in out.splitlines() if "Program PWSCF" in line]
     return lines[0].split()[2] if lines else "unknown"
 
