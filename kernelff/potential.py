@@ -9,7 +9,7 @@ from ase.data import chemical_symbols
 from kernelff.assembly import VOIGT, forces_and_virial, neighbors_of, term_columns
 from kernelff.calibration import Calibration
 from kernelff.gap_variance import GapVariance
-from kernelff.terms import term_from_state
+from kernelff.terms import term_from_state, under
 from kernelff.threads import one_blas_thread
 from kernelff.uncertainty import Posterior
 
@@ -193,8 +193,8 @@ class Potential:
                 "model file cannot hold. Pass it: load(path, baseline=calculator)."
             )
         if "baseline" in params:
-            baseline = cls.from_state(params["baseline"], _under("baseline.", arrays))
-        terms = [term_from_state(p, _under(f"terms.{k}.", arrays)) for k, p in enumerate(params["terms"])]
+            baseline = cls.from_state(params["baseline"], under("baseline.", arrays))
+        terms = [term_from_state(p, under(f"terms.{k}.", arrays)) for k, p in enumerate(params["terms"])]
         posterior = None
         if "posterior.P" in arrays:
             calibration = Calibration.from_dict(params["calibration"])
@@ -239,7 +239,3 @@ def stress_of(virial, volume):
     if np.isnan(volume):
         return None
     return np.array([-virial[a, b] / volume for a, b in VOIGT])
-
-
-def _under(prefix, arrays):
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

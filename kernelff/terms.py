@@ -137,7 +137,7 @@ class EnvironmentTerm:
 
     @classmethod
     def from_state(cls, params, arrays):
-        descriptor = descriptor_from_state(params["descriptor"], _under("descriptor.", arrays))
+        descriptor = descriptor_from_state(params["descriptor"], under("descriptor.", arrays))
         keys = [tuple(z) if isinstance(z, list) else z for z in params["species"]]
         sparse_points = {z: arrays[f"sparse_points.{_name(z)}"] for z in keys}
         kernel = DotProduct(params["zeta"], params.get("constant", 0.0))
@@ -293,5 +293,6 @@ def _unit_vectors(neighbors, index):
     return neighbors.vectors[index] / neighbors.distances[index, None]
 
 
-def _under(prefix, arrays):
+def under(prefix, arrays):
+    """The arrays whose names begin with `prefix`, without it."""
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
