@@ -9,7 +9,7 @@ memory that does not depend on how many there were.
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.linalg import qr, solve_triangular
+from scipy.linalg import solve_triangular
 
 from kernelff._linalg import fold
 
@@ -142,47 +142,102 @@ class Solution:
     evidence: float
 
 
-def solve(factors, whitening, sigmas, nuisance_std):
-    """Posterior mean and covariance from the factors.
+@dataclass(frozen=True)
+class WhitenedFactor:
+    """A noise group in whitened columns [nuisance, psi, y], where the prior is the identity."""
 
-    The columns of the factors are [phi, nuisance, y]. Stacking R_g / sigma_g of
-    all groups and the identity of the prior, one more QR gives R with
-    posterior covariance (R'R)^-1; every singular value is >= 1.
+    T: np.ndarray  # (size, size), upper triangular
+    n_rows: int
+    log_scale: float
+
+
+def whitened(factors, whitening, nuisance_std):
+    """The factors in whitened columns, one WhitenedFactor per group.
+
+    Nuisance columns come first, so that the last block of a posterior factor is the one with
+    nuisance integrated out.
 
     Parameters
     ----------
     factors : Factors
+        Columns [phi, nuisance, y].
+    whitening : Whitening
+    nuisance_std : ndarray of shape (n_nuisance,)
+        Prior standard deviations of the nuisance columns.
+    """
+    n, n_nuisance = len(whitening.W), len(nuisance_std)
+    groups = {}
+    for name, factor in factors.groups.items():
+        nuisance = factor.R[:, n : n + n_nuisance] * nuisance_std
+        rows = np.hstack([nuisance, factor.R[:, :n] @ whitening.W, factor.R[:, -1:]])
+        T = np.zeros((rows.shape[1],) * 2)
+        fold(T, np.ascontiguousarray(rows))
+        groups[name] = WhitenedFactor(T, factor.n_rows, factor.log_scale)
+    return groups
+
+
+def posterior_factor(groups, sigmas, n_nuisance, prior_std=1.0):
+    """R of the posterior and log p(y), from whitened groups.
+
+    Folding T_g / sigma_g of all groups into the identity of the prior gives R with posterior
+    covariance (R'R)^-1; with prior_std = 1 every singular value is >= 1. The last column holds the
+    targets, the last diagonal element the misfit.
+
+    Parameters
+    ----------
+    groups : dict of WhitenedFactor
+    sigmas : dict
+        Group name -> noise sigma.
+    n_nuisance : int
+    prior_std : float
+        Common factor on the prior standard deviation of psi (on delta).
+
+    Returns
+    -------
+    R : ndarray of shape (size, size)
+    evidence : float
+        log p(y), nuisance integrated out [2]_.
+    """
+    size = len(next(iter(groups.values())).T)
+    rank = size - n_nuisance - 1
+    R = np.diag(np.r_[np.ones(n_nuisance), np.full(rank, 1.0 / prior_std), 0.0])
+    minus_twice_log = 2.0 * rank * np.log(prior_std)
+    for name, group in groups.items():
+        fold(R, group.T / sigmas[name])
+        minus_twice_log += 2 * (group.n_rows * np.log(sigmas[name]) + group.log_scale)
+        minus_twice_log += group.n_rows * np.log(2 * np.pi)
+    # -2 log p(y): misfit + log-determinants of posterior and prior + noise
+    minus_twice_log += R[-1, -1] ** 2 + 2 * np.log(np.diag(R)[:-1]).sum()
+    return R, -0.5 * float(minus_twice_log)
+
+
+def solve(factors, whitening, sigmas, nuisance_std, prior_std=1.0):
+    """Posterior mean and covariance from the factors.
+
+    Parameters
+    ----------
+    factors : Factors
+        Columns [phi, nuisance, y].
     whitening : Whitening
     sigmas : dict
         Group name -> noise sigma.
     nuisance_std : ndarray of shape (n_nuisance,)
         Prior standard deviations of the nuisance columns.
+    prior_std : float
+        Common factor on the prior standard deviation of the functions (on delta).
 
     References
     ----------
     .. [1] Foster et al., J. Mach. Learn. Res. 10, 857 (2009): stable sparse GP by QR.
     .. [2] Quiñonero-Candela, Rasmussen, J. Mach. Learn. Res. 6, 1939 (2005): DTC.
     """
-    n, n_nuisance = len(whitening.W), len(nuisance_std)
-    size = n_nuisance + whitening.W.shape[1] + 1
-    stacked = [np.eye(size - 1, size)]
-    log_noise, n_rows = 0.0, 0
-    for name, factor in factors.groups.items():
-        # nuisance first: the last block of R is then the posterior with nuisance integrated out
-        psi = factor.R[:, :n] @ whitening.W
-        nuisance = factor.R[:, n : n + n_nuisance] * nuisance_std
-        stacked.append(np.hstack([nuisance, psi, factor.R[:, -1:]]) / sigmas[name])
-        log_noise += 2 * (factor.n_rows * np.log(sigmas[name]) + factor.log_scale)
-        n_rows += factor.n_rows
-    R = qr(np.vstack(stacked), mode="r", overwrite_a=True, check_finite=False)[0][:size]
+    n_nuisance = len(nuisance_std)
+    R, evidence = posterior_factor(whitened(factors, whitening, nuisance_std), sigmas, n_nuisance, prior_std)
     solution = solve_triangular(R[:-1, :-1], R[:-1, -1])
-    # eq. for -2 log p(y): misfit + log-determinant of the posterior + noise; log|P| = 0 by whitening
-    misfit = R[-1, -1] ** 2
-    log_det = 2 * np.log(np.abs(np.diag(R)[:-1])).sum()
     R_psi = R[n_nuisance:-1, n_nuisance:-1]
     return Solution(
         weights=whitening.W @ solution[n_nuisance:],
         nuisance=solution[:n_nuisance] * nuisance_std,
         posterior=solve_triangular(R_psi, whitening.W.T, trans="T").T,
-        evidence=-0.5 * float(misfit + log_det + log_noise + n_rows * np.log(2 * np.pi)),
+        evidence=evidence,
     )

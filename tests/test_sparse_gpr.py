@@ -73,8 +73,8 @@ def test_config_sigmas_and_frame_sigmas_weigh_alike(train):
 
 
 def test_loss_weights_are_inverse_variances(train):
-    weighed = small_model(loss_weights=(1e4, 100, 25)).fit(train[:8])
-    noisy = small_model(sigma_energy=0.01, sigma_forces=0.1, sigma_virial=0.2).fit(train[:8])
+    weighed = small_model(loss_weights=(1e4, 100, 25), delta=1.0).fit(train[:8])
+    noisy = small_model(sigma_energy=0.01, sigma_forces=0.1, sigma_virial=0.2, delta=1.0).fit(train[:8])
     assert np.array_equal(weighed.predict(train), noisy.predict(train))
 
 

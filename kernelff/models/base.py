@@ -12,14 +12,15 @@ from kernelff.assembly import VOIGT, Targets, n_functions, term_columns
 from kernelff.calibration import Calibration, held_out
 from kernelff.e0 import fit_e0
 from kernelff.evaluation import evaluate_frames
-from kernelff.factors import Whitening, solve
+from kernelff.evidence import maximise_evidence
+from kernelff.factors import Whitening, solve, whitened
 from kernelff.forecast import forecast
 from kernelff.io.checkpoint import Checkpoint, data_hash
 from kernelff.io.frame_checks import check_frames, isolated_atom_energies
 from kernelff.io.label_keys import labels
 from kernelff.io.model_file import write_model
 from kernelff.io.stress_check import check_stress
-from kernelff.noise import Noise
+from kernelff.noise import KINDS, Noise
 from kernelff.potential import Potential, baseline_results
 from kernelff.progress import as_callback
 from kernelff.streaming import Problem, predict_and_fold, stream
@@ -27,6 +28,7 @@ from kernelff.threads import one_blas_thread
 from kernelff.uncertainty import Posterior
 from kernelff.version import __version__
 
+_SIGMAS = (0.0025, 0.05, 0.2)  # energy, forces, virial where nothing is given; by grouped cross-validation
 _STRESS_OFFSET_STD = 0.02  # eV/Å^3 (3 GPa): prior of the constant offset of the stress labels
 _NO_OFFSET_STD = 1e-12
 
@@ -35,7 +37,7 @@ class LinearModel(BaseEstimator):
     """Linear model on local basis functions; subclasses say which functions.
 
     A subclass has the attributes that ``fit`` reads (sigma_energy,
-    sigma_forces, sigma_virial, config_sigmas, loss_weights, stress_offset, e0,
+    sigma_forces, sigma_virial, config_sigmas, loss_weights, hyperparameters, stress_offset, e0,
     baseline, calibrate, jitter, n_jobs) and makes its basis functions in ``_make_terms``.
     """
 
@@ -84,6 +86,7 @@ class LinearModel(BaseEstimator):
             factors = stream(rest, self.n_jobs, saved, callback)
         streamed = time.perf_counter()
         whitening, calibration = whiten(problem.terms, self.jitter), None
+        self._choose_noise(factors, whitening)
         if held.any():
             solution = self._solve(factors, whitening)
             residuals = predict_and_fold(problem.part(held), solution, factors, self.n_jobs)
@@ -162,13 +165,18 @@ class LinearModel(BaseEstimator):
         if settings["e0"] is not None:
             settings["e0"] = {str(key): float(value) for key, value in settings["e0"].items()}
         factors, arrays = self.factors_.to_state()
-        fitted = {name: getattr(self, name) for name in ("rank_", "evidence_", "stress_offset_", "fit_time_")}
+        fitted = {
+            name: getattr(self, name)
+            for name in ("rank_", "evidence_", "stress_offset_", "sigmas_", "delta_scale_", "fit_time_")
+        }
         return {"kind": type(self).__name__, "settings": settings, "fitted": fitted, "factors": factors}, arrays
 
     def _noise(self):
         if self.loss_weights is not None:
             return Noise.from_weights(self.loss_weights)
-        return Noise(self.sigma_energy, self.sigma_forces, self.sigma_virial, self.config_sigmas or {})
+        given = (getattr(self, f"sigma_{kind}") for kind in KINDS)
+        sigmas = (default if sigma is None else sigma for sigma, default in zip(given, _SIGMAS, strict=True))
+        return Noise(*sigmas, self.config_sigmas or {})
 
     def _make_problem(self, frames, found):
         noise = self._noise()
@@ -200,13 +208,25 @@ class LinearModel(BaseEstimator):
             virial = None if virial is None else virial - np.array([base.virial[a, b] for a, b in VOIGT])
         return Targets(energy, forces, virial)
 
+    def _choose_noise(self, factors, whitening):
+        """Set sigmas_ and delta_scale_: as given, by evidence what is not."""
+        noise = self._noise()
+        self.sigmas_, self.delta_scale_ = {name: noise.sigma(name) for name in factors.groups}, 1.0
+        if self.hyperparameters == "evidence" and self.loss_weights is None:
+            given = {kind for kind in KINDS if getattr(self, f"sigma_{kind}") is not None}
+            given |= set() if self.delta is None else {"delta"}
+            groups = whitened(factors, whitening, self._nuisance_std(factors))
+            self.sigmas_, self.delta_scale_, *_ = maximise_evidence(groups, self.sigmas_, 1, given)
+
     def _solve(self, factors, whitening):
         noise = self._noise()
-        sigmas = {name: noise.sigma(name) for name in factors.groups}
+        sigmas = {name: self.sigmas_.get(name, noise.sigma(name)) for name in factors.groups}
+        return solve(factors, whitening, sigmas, self._nuisance_std(factors), self.delta_scale_)
+
+    def _nuisance_std(self, factors):
         # only energies can tell an offset of the stress labels from the pressure itself
-        free = self.stress_offset and any(name.startswith("energy") for name in sigmas)
-        offset_std = _STRESS_OFFSET_STD if free else _NO_OFFSET_STD
-        return solve(factors, whitening, sigmas, np.array([offset_std]))
+        free = self.stress_offset and any(name.startswith("energy") for name in factors.groups)
+        return np.array([_STRESS_OFFSET_STD if free else _NO_OFFSET_STD])
 
     def _finish(self, problem, whitening, solution, calibration):
         self.rank_ = whitening.W.shape[1]
@@ -219,6 +239,8 @@ class LinearModel(BaseEstimator):
             "rank": self.rank_,
             "evidence": self.evidence_,
             "stress_offset_GPa": self.stress_offset_,
+            "sigmas": self.sigmas_,
+            "delta_scale": self.delta_scale_,
         }
         posterior = Posterior(solution.posterior, whitening.W, calibration or Calibration())
         self.potential_ = Potential(problem.terms, solution.weights, self.e0_, posterior, self.baseline, metadata)

@@ -10,6 +10,8 @@ from kernelff.neighbors import NeighborList, nearest_distance
 from kernelff.sparsification import METHODS, select_points
 from kernelff.terms import EnvironmentTerm, PairTerm
 
+_DELTA = 2.0  # eV
+
 
 class SparseGPR(LinearModel):
     """Gaussian process on local environments, projected on a sparse set (DTC) [1]_ [2]_.
@@ -25,17 +27,23 @@ class SparseGPR(LinearModel):
         How the sparse set is chosen, see `sparsification.select_points`.
     zeta : float
         Exponent of the dot-product covariance of SOAP.
-    delta : float or list
-        Prior standard deviation of the local energies, eV; one or one per descriptor.
+    delta : float or list, optional
+        Prior standard deviation of the local energies, eV; one or one per descriptor. None: see
+        `hyperparameters`.
     length_scale : float
         Of the squared-exponential covariance of PairDistances, Å.
-    sigma_energy, sigma_forces, sigma_virial : float
+    sigma_energy, sigma_forces, sigma_virial : float, optional
         Noise of the labels: eV per atom (the total's is times sqrt(n_atoms)), eV/Å,
-        eV per atom (likewise).
+        eV per atom (likewise). None: see `hyperparameters`.
     config_sigmas : dict, optional
         config_type -> {"energy": ..., "forces": ..., "virial": ...}, any of them.
     loss_weights : tuple of three floats, optional
         (w_E, w_F, w_S) in place of the sigmas, see `noise.Noise.from_weights`.
+    hyperparameters : {"fixed", "evidence"}
+        How sigmas and delta that are None are chosen. "fixed": 0.0025 eV, 0.05 eV/Å, 0.2 eV and 2 eV,
+        by cross-validation on several elements. "evidence": sigma_forces, sigma_virial and a common
+        factor on delta maximise the evidence of the data, sigma_energy follows at a fixed ratio to
+        sigma_forces (the evidence alone is poor at it). Sigmas of frames keep their ratio to these.
     stress_offset : bool
         Learn a constant hydrostatic offset of the stress labels against the energies
         (the Pulay stress of a plane-wave basis) instead of fitting it; False trusts them.
@@ -67,6 +75,10 @@ class SparseGPR(LinearModel):
         Constant hydrostatic offset of the stress labels against the energies, GPa.
     calibration_ : Calibration or None
         Of the error bars; None without calibration or with too few frames.
+    sigmas_ : dict
+        Noise sigmas that were used, by kind of label (and config_type).
+    delta_scale_ : float
+        Factor on delta that the evidence chose; 1 with fixed hyperparameters.
     evidence_ : float
         log p(labels) of the DTC model.
     fit_time_ : dict
@@ -90,13 +102,14 @@ class SparseGPR(LinearModel):
         n_sparse=1000,
         sparse_method="cur",
         zeta=3.0,
-        delta=2.0,
+        delta=None,
         length_scale=1.0,
-        sigma_energy=0.0025,
-        sigma_forces=0.05,
-        sigma_virial=0.2,
+        sigma_energy=None,
+        sigma_forces=None,
+        sigma_virial=None,
         config_sigmas=None,
         loss_weights=None,
+        hyperparameters="fixed",
         stress_offset=True,
         e0=None,
         baseline=None,
@@ -116,6 +129,7 @@ class SparseGPR(LinearModel):
         self.sigma_virial = sigma_virial
         self.config_sigmas = config_sigmas
         self.loss_weights = loss_weights
+        self.hyperparameters = hyperparameters
         self.stress_offset = stress_offset
         self.e0 = e0
         self.baseline = baseline
@@ -130,7 +144,7 @@ class SparseGPR(LinearModel):
 
     def _make_terms(self, frames):
         descriptors = self._descriptor_list()
-        deltas = _one_each("delta", self.delta, len(descriptors))
+        deltas = _one_each("delta", _DELTA if self.delta is None else self.delta, len(descriptors))
         counts = _one_each("n_sparse", self.n_sparse, len(descriptors))
         self._check_values(deltas, counts)
         rng = np.random.default_rng(self.random_state)
@@ -175,6 +189,8 @@ class SparseGPR(LinearModel):
         for n_sparse in counts:
             if n_sparse is not None and not (isinstance(n_sparse, (int, np.integer)) and n_sparse > 0):
                 raise ValueError(f"n_sparse: must be a whole number > 0 or None, got {n_sparse!r}.")
+        if self.hyperparameters not in ("fixed", "evidence"):
+            raise ValueError(f"hyperparameters: must be 'fixed' or 'evidence', got {self.hyperparameters!r}.")
         if not isinstance(self.n_jobs, (int, np.integer)) or self.n_jobs == 0:
             raise ValueError(f"n_jobs: must be a number of threads, or -1 for all cores, got {self.n_jobs!r}.")
         if self.sparse_method not in METHODS:
