@@ -26,6 +26,7 @@ from kernelff.streaming import Problem, predict_and_fold, stream
 from kernelff.threads import one_blas_thread
 from kernelff.uncertainty import Posterior
 from kernelff.version import __version__
+from kernelff.zbl import ZBL
 
 _STRESS_OFFSET_STD = 0.02  # eV/Å^3 (3 GPa): prior of the constant offset of the stress labels
 _NO_OFFSET_STD = 1e-12
@@ -36,7 +37,7 @@ class LinearModel(BaseEstimator):
 
     A subclass has the attributes that ``fit`` reads (sigma_energy,
     sigma_forces, sigma_virial, config_sigmas, loss_weights, stress_offset, e0,
-    baseline, calibrate, jitter, n_jobs) and makes its basis functions in ``_make_terms``.
+    baseline, zbl, calibrate, jitter, n_jobs) and makes its basis functions in ``_make_terms``.
     """
 
     @abstractmethod
@@ -221,7 +222,10 @@ class LinearModel(BaseEstimator):
             "stress_offset_GPa": self.stress_offset_,
         }
         posterior = Posterior(solution.posterior, whitening.W, calibration or Calibration())
-        self.potential_ = Potential(problem.terms, solution.weights, self.e0_, posterior, self.baseline, metadata)
+        repulsion = ZBL.below(problem.frames) if self.zbl else None  # zero in all of these frames: no target changes
+        self.potential_ = Potential(
+            problem.terms, solution.weights, self.e0_, posterior, self.baseline, metadata, repulsion
+        )
 
 
 def whiten(terms, jitter):
