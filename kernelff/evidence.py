@@ -16,11 +16,6 @@ from kernelff.factors import posterior_factor
 ENERGY_RATIO = 0.07  # sigma_energy (eV per atom) / sigma_forces (eV/Å)
 # a wider prior than five deltas gains little and costs digits: weights grow and cancel
 _BOUNDS = {"energy": (1e-5, 0.1), "forces": (1e-3, 1.0), "virial": (1e-3, 10.0), "delta": (0.1, 5.0)}
-    "energy": (1e-5, 0.1),
-    "forces": (1e-3, 1.0),
-    "virial": (1e-3, 10.0),
-    "delta": (0.1, 5.0),
-}  # a wider prior gains little and costs digits
 
 
 class Hyperparameters(NamedTuple):

@@ -12,6 +12,7 @@ from kernelff.gap_variance import GapVariance
 from kernelff.terms import term_from_state, under
 from kernelff.threads import one_blas_thread
 from kernelff.uncertainty import Posterior
+from kernelff.zbl import ZBL
 
 
 class Results(NamedTuple):
@@ -40,14 +41,16 @@ class Potential:
         Added to the model.
     metadata : dict
         JSON-able facts about the fit.
+    repulsion : ZBL or None
+        Added below the shortest distances of the data.
     """
 
-    def __init__(self, terms, weights, e0, posterior=None, baseline=None, metadata=None):
+    def __init__(self, terms, weights, e0, posterior=None, baseline=None, metadata=None, repulsion=None):
         self.terms = tuple(terms)
         self.weights = np.array(weights, dtype=float)
         self.weights.flags.writeable = False
         self.e0 = {int(z): float(e) for z, e in sorted(e0.items())}
-        self.posterior, self.baseline = posterior, baseline
+        self.posterior, self.baseline, self.repulsion = posterior, baseline, repulsion
         self.metadata = dict(metadata or {})
         centres = [term.centres for term in self.terms]
         self._seen = None if None in centres else set().union(*centres)
@@ -60,7 +63,11 @@ class Potential:
     @property
     def cutoff(self):
         """Å; how far a centre sees."""
-        return max(term.cutoff for term in self.terms)
+        return max(part.cutoff for part in self._pair_parts)
+
+    @property
+    def _pair_parts(self):
+        return self.terms if self.repulsion is None else (*self.terms, self.repulsion)
 
     def compute(self, atoms):
         """Energy, local energies, forces, virial and stress of a frame.
@@ -79,7 +86,7 @@ class Potential:
             For species the model was not fitted to, or broken geometry.
         """
         self._check_species(atoms)
-        neighbors = neighbors_of(self.terms, atoms)
+        neighbors = neighbors_of(self._pair_parts, atoms)
         energies = np.array([self.e0[int(z)] for z in neighbors.numbers])
         gradients = np.zeros((neighbors.n_pairs, 3))
         with one_blas_thread():
@@ -87,6 +94,10 @@ class Potential:
                 e, g = term.evaluate(neighbors, self.weights[columns])
                 energies += e
                 gradients += g
+        if self.repulsion is not None:
+            e, g = self.repulsion.evaluate(neighbors)
+            energies += e
+            gradients += g
         forces, virial = forces_and_virial(neighbors, gradients)
         if self.baseline is not None:
             base = baseline_results(self.baseline, atoms)
@@ -171,6 +182,8 @@ class Potential:
         if self.posterior is not None:
             arrays |= {"posterior.P": self.posterior.P, "posterior.W": self.posterior.W}
             params["calibration"] = self.posterior.calibration.to_dict()
+        if self.repulsion is not None:
+            params["repulsion"] = self.repulsion.to_state()
         if isinstance(self.baseline, Potential):
             params["baseline"], baseline_arrays = self.baseline.to_state()
             arrays |= {f"baseline.{name}": array for name, array in baseline_arrays.items()}
@@ -200,7 +213,8 @@ class Potential:
             calibration = Calibration.from_dict(params["calibration"])
             posterior = Posterior(arrays["posterior.P"], arrays["posterior.W"], calibration)
         e0 = {int(z): e for z, e in params["e0"].items()}
-        return cls(terms, arrays["weights"], e0, posterior, baseline, params["metadata"])
+        repulsion = ZBL.from_state(params["repulsion"]) if "repulsion" in params else None
+        return cls(terms, arrays["weights"], e0, posterior, baseline, params["metadata"], repulsion)
 
     def _check_species(self, atoms):
         unknown = sorted({int(z) for z in set(atoms.numbers)} - set(self.e0))

@@ -80,7 +80,7 @@ def test_fit_shows_data_forecast_and_errors(folder):
 def test_info_of_a_model_and_of_data(folder):
     code, output = run("info", folder / "cu.kff")
     assert code == 0
-    for text in ("Cu (e0", "n_max 4", "30 sparse environments", "errors (test)", "hash", "error bars yes"):
+    for text in ("Cu (e0", "n_max 4", "30 sparse environments", "errors (test)", "hash", "ZBL below", "error bars yes"):
         assert text in output
     code, output = run("info", folder / "train.xyz")
     assert code == 0 and "frames 16" in output
@@ -110,12 +110,12 @@ def test_a_gap_is_converted_and_shown(tmp_path):
 
 
 def test_a_model_is_converted_for_quip(folder, tmp_path):
-    soap = kernelff.SOAP(4.0, 3, 2, radial_basis="quip", scaling_exponent=0)
-    model = kernelff.SparseGPR(soap, n_sparse=9, n_jobs=1, e0={"Cu": 0.0}, calibrate=False).fit(copper(4, seed=0))
+    soap, train = kernelff.SOAP(4.0, 3, 2, radial_basis="quip", scaling_exponent=0), copper(4, seed=0)
+    model = kernelff.SparseGPR(soap, n_sparse=9, n_jobs=1, e0={"Cu": 0.0}, calibrate=False).fit(train)
     model.save(tmp_path / "quip.kff")
     code, output = run("convert", tmp_path / "quip.kff", tmp_path / "quip.xml")
-    assert code == 0 and "quip.xml.sparseX.GAP_kernelff1" in output
-    atoms = copper(1, seed=3)[0]
+    assert code == 0 and "quip.xml.sparseX.GAP_kernelff1" in output and "ZBL" in output
+    atoms = train[0]  # below the distances of the training frames a gap.xml lacks the repulsion
     converted = kernelff.load(tmp_path / "quip.xml").compute(atoms)
     assert converted.energy == pytest.approx(model.potential_.compute(atoms).energy, abs=1e-9)
     code, output = run("convert", folder / "cu.kff", tmp_path / "cu.xml")

@@ -379,7 +379,7 @@ def model():
         kff.PairDistances(4.5, 1.0),
         kff.PairDistances(3.9, 0.7, (29, 47)),
     ]
-    settings = {"n_sparse": [12, 6, 5], "delta": [1.0, 0.5, 0.3], "e0": {"Cu": -0.3, "Ag": 0.1}}
+    settings = {"n_sparse": [12, 6, 5], "delta": [1.0, 0.5, 0.3], "e0": {"Cu": -0.3, "Ag": 0.1}, "zbl": False}
     return kff.SparseGPR(descriptors, **settings, calibrate=False, n_jobs=1).fit(training_frames("two"))
 
 
@@ -396,7 +396,7 @@ def test_written_model_reads_back_the_same(model, tmp_path):
 
 def test_whole_scaling_exponent_is_written(tmp_path):
     soap = kff.SOAP(4.0, 3, 2, radial_basis="quip", scaling_exponent=4)
-    model = kff.SparseGPR(soap, n_sparse=12, n_jobs=1, e0={"Cu": 0, "Ag": 0}, calibrate=False).fit(
+    model = kff.SparseGPR(soap, n_sparse=12, n_jobs=1, e0={"Cu": 0, "Ag": 0}, zbl=False, calibrate=False).fit(
         training_frames("two")
     )
     kff.write_gap(tmp_path / "scaled.xml", model)

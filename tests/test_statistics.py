@@ -19,9 +19,8 @@ def local_kernel(model, frames, others):
 
 def test_all_environments_sparse_is_the_dense_gp():
     train, test = emt_frames(8, 1, ("energy",)), emt_frames(3, 2, ("energy",))
-    model = kff.SparseGPR(
-        small_soap(), n_sparse=None, zeta=2, sigma_energy=0.02, delta=1.0, calibrate=False, n_jobs=1
-    ).fit(train)
+    settings = {"sigma_energy": 0.02, "delta": 1.0, "zbl": False, "calibrate": False, "n_jobs": 1}
+    model = kff.SparseGPR(small_soap(), n_sparse=None, zeta=2, **settings).fit(train)
     e0 = model.e0_[29]
     y = np.array([a.get_potential_energy() - e0 * len(a) for a in train])
     noise = np.diag([0.02**2 * len(a) for a in train])
@@ -42,7 +41,8 @@ def test_all_environments_sparse_is_the_dense_gp():
 def test_posterior_equals_dtc_formulas_in_extended_precision(zeta):
     train, test = emt_frames(4, 3, sizes=((1, 1, 1),)), emt_frames(2, 4, sizes=((1, 1, 1),))
     sigmas = {"sigma_energy": 0.01, "sigma_forces": 0.1, "sigma_virial": 0.2, "delta": 1.0}
-    model = kff.SparseGPR(small_soap(), n_sparse=7, zeta=zeta, **sigmas, calibrate=False, n_jobs=1).fit(train)
+    settings = sigmas | {"zbl": False, "calibrate": False, "n_jobs": 1}
+    model = kff.SparseGPR(small_soap(), n_sparse=7, zeta=zeta, **settings).fit(train)
     A, y, sigma = training_rows(model, train)
     star = [frame_rows(model.potential_.terms, a) for a in test]
     rows = np.vstack([np.vstack([r.energy, r.forces, r.virial]) for r in star])

@@ -89,6 +89,10 @@ def _potential_rows(potential, arrays):
         parameters = descriptor.get("parameters") or {name: x for name, x in descriptor.items() if name != "kind"}
         rows.append(("descriptor", f"{descriptor['kind']}: {_listed(parameters)}"))
         rows.append(("kernel", f"{sparse} sparse environments, {_listed(own)}"))
+    if "repulsion" in potential:
+        outer = [r for row in potential["repulsion"]["outer"] for r in row]
+        reach = " to ".join(dict.fromkeys(f"{r:.2f}" for r in (min(outer), max(outer))))
+        rows.append(("repulsion", f"ZBL below {reach} Å, the shortest distances of the data"))
     facts = potential["metadata"]
     if "source" in facts:
         rows.append(("source", f"{facts['source']} {facts['label']}, gap_version {facts['gap_version']}"))

@@ -1,6 +1,7 @@
 """Our sparse GPR models as gap.xml with separate sparse points, for QUIP and for LAMMPS through QUIP."""
 
 import hashlib
+import warnings
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
@@ -34,6 +35,12 @@ def write_gap(path, model):
     ------
     ValueError
         Naming what of the model QUIP does not know.
+
+    Warns
+    -----
+    UserWarning
+        If the model has a ZBL repulsion, which is left out: QUIP has no switch like ours. It is zero wherever
+        there were data, so the file agrees with the model there and is only less safe below.
     """
     path, potential = Path(path), getattr(model, "potential_", model)
     if path.suffix.lower() != ".xml":
@@ -54,6 +61,13 @@ def write_gap(path, model):
     files.append((path, _document(potential, blocks).encode()))
     for file, content in files:
         write_whole(file, content)
+    if potential.repulsion is not None:
+        warnings.warn(
+            f"model: its ZBL repulsion (below {potential.repulsion.cutoff:.2f} Å) is not in the gap.xml, since QUIP "
+            "cannot switch it off as we do; nothing changes at distances that the training frames have. Where atoms "
+            "may come closer, run the kernelff model, or add a repulsion in QUIP or LAMMPS. zbl=False fits without.",
+            stacklevel=2,
+        )
     return [file for file, _ in files]
 
 

@@ -27,6 +27,7 @@ from kernelff.streaming import Problem, predict_and_fold, stream
 from kernelff.threads import one_blas_thread
 from kernelff.uncertainty import Posterior
 from kernelff.version import __version__
+from kernelff.zbl import ZBL
 
 _SIGMAS = (0.0025, 0.05, 0.2)  # energy, forces, virial where nothing is given; by grouped cross-validation
 _STRESS_OFFSET_STD = 0.02  # eV/Å^3 (3 GPa): prior of the constant offset of the stress labels
@@ -38,7 +39,7 @@ class LinearModel(BaseEstimator):
 
     A subclass has the attributes that ``fit`` reads (sigma_energy,
     sigma_forces, sigma_virial, config_sigmas, loss_weights, hyperparameters, stress_offset, e0,
-    baseline, calibrate, jitter, n_jobs) and makes its basis functions in ``_make_terms``.
+    baseline, zbl, calibrate, jitter, n_jobs) and makes its basis functions in ``_make_terms``.
     """
 
     @abstractmethod
@@ -243,7 +244,10 @@ class LinearModel(BaseEstimator):
             "delta_scale": self.delta_scale_,
         }
         posterior = Posterior(solution.posterior, whitening.W, calibration or Calibration())
-        self.potential_ = Potential(problem.terms, solution.weights, self.e0_, posterior, self.baseline, metadata)
+        repulsion = ZBL.below(problem.frames) if self.zbl else None  # zero in all of these frames: no target changes
+        self.potential_ = Potential(
+            problem.terms, solution.weights, self.e0_, posterior, self.baseline, metadata, repulsion
+        )
 
 
 def whiten(terms, jitter):

@@ -51,7 +51,7 @@ def load_model(path, baseline=None):
 
 def _settings(settings):
     """Constructor arguments from what ``LinearModel.to_state`` wrote."""
-    settings = dict(settings)
+    settings = {"zbl": False} | settings  # older files have none
     if settings["descriptors"] is not None:
         settings["descriptors"] = [_descriptor(**d) for d in settings["descriptors"]]
     if settings["e0"] is not None:

@@ -52,6 +52,9 @@ class SparseGPR(LinearModel):
         isolated-atom frames, else by least squares.
     baseline : Potential or ase Calculator, optional
         The model learns what it leaves.
+    zbl : bool
+        Add the screened repulsion of the nuclei below the shortest distances of the data, see `ZBL`:
+        atoms that come closer are pushed apart. The fit itself is the same with and without.
     calibrate : bool
         Hold out a tenth of the frames from a first solution, scale the error bars to their true errors,
         then fit to all. Without it the sds are the bare posterior's, about ten times too small.
@@ -113,6 +116,7 @@ class SparseGPR(LinearModel):
         stress_offset=True,
         e0=None,
         baseline=None,
+        zbl=True,
         calibrate=True,
         jitter=0.0,
         n_jobs=-1,
@@ -133,6 +137,7 @@ class SparseGPR(LinearModel):
         self.stress_offset = stress_offset
         self.e0 = e0
         self.baseline = baseline
+        self.zbl = zbl
         self.calibrate = calibrate
         self.jitter = jitter
         self.n_jobs = n_jobs
@@ -193,6 +198,8 @@ class SparseGPR(LinearModel):
             raise ValueError(f"hyperparameters: must be 'fixed' or 'evidence', got {self.hyperparameters!r}.")
         if not isinstance(self.n_jobs, (int, np.integer)) or self.n_jobs == 0:
             raise ValueError(f"n_jobs: must be a number of threads, or -1 for all cores, got {self.n_jobs!r}.")
+        if not isinstance(self.zbl, (bool, np.bool_)):
+            raise ValueError(f"zbl: must be True or False, got {self.zbl!r}.")
         if self.sparse_method not in METHODS:
             raise ValueError(f"sparse_method: must be one of {METHODS}, got {self.sparse_method!r}.")
 
