@@ -116,9 +116,10 @@ class LinearModel(BaseEstimator):
         Parameters
         ----------
         frames : list of ase.Atoms
-        uncertainty : bool
+        uncertainty : bool or "full"
             Also posterior sds of energies, forces, stress and local energies, and
-            novelty; about twenty times the cost.
+            novelty; about twenty times the cost. "full" gives uncalibrated predictive
+            sds with the residual of the Gaussian process, see `Potential.uncertainty`.
         """
         check_is_fitted(self, "potential_")
         return evaluate_frames(self.potential_, frames, [labels(atoms) for atoms in frames], uncertainty)
