@@ -9,7 +9,7 @@ memory that does not depend on how many there were.
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from scipy.linalg import qr, solve_triangular
+from scipy.linalg import solve_triangular
 
 from kernelff._linalg import fold
 
@@ -149,9 +149,9 @@ class Solution:
 def solve(factors, whitening, sigmas, nuisance_std):
     """Posterior mean and covariance from the factors.
 
-    The columns of the factors are [phi, nuisance, y]. Stacking R_g / sigma_g of
-    all groups and the identity of the prior, one more QR gives R with
-    posterior covariance (R'R)^-1; every singular value is >= 1.
+    The columns of the factors are [phi, nuisance, y]. Folding R_g / sigma_g of
+    all groups into the identity of the prior gives R with posterior covariance
+    (R'R)^-1; every singular value is >= 1.
 
     Parameters
     ----------
@@ -169,16 +169,18 @@ def solve(factors, whitening, sigmas, nuisance_std):
     """
     n, n_nuisance = len(whitening.W), len(nuisance_std)
     size = n_nuisance + whitening.W.shape[1] + 1
-    stacked = [np.eye(size - 1, size)]
+    R = np.eye(size)
+    R[-1, -1] = 0.0  # the targets have no prior
     log_noise, n_rows = 0.0, 0
     for name, factor in factors.groups.items():
         # nuisance first: the last block of R is then the posterior with nuisance integrated out
         psi = factor.R[:, :n] @ whitening.W
         nuisance = factor.R[:, n : n + n_nuisance] * nuisance_std
-        stacked.append(np.hstack([nuisance, psi, factor.R[:, -1:]]) / sigmas[name])
+        rows = np.hstack([nuisance, psi, factor.R[:, -1:]])
+        rows /= sigmas[name]
+        fold(R, rows)
         log_noise += 2 * (factor.n_rows * np.log(sigmas[name]) + factor.log_scale)
         n_rows += factor.n_rows
-    R = qr(np.vstack(stacked), mode="r", overwrite_a=True, check_finite=False)[0][:size]
     solution = solve_triangular(R[:-1, :-1], R[:-1, -1])
     # eq. for -2 log p(y): misfit + log-determinant of the posterior + noise; log|P| = 0 by whitening
     misfit = R[-1, -1] ** 2

@@ -54,7 +54,7 @@ def derivative_variances(terms, neighbors, combinations):
     variances = np.zeros(combinations.shape[0])
     for term in terms:
         q_af, _, first, second = _coupling(term, neighbors)
-        dq_pf = term.descriptor.gradients(neighbors)[1].reshape(3 * neighbors.n_pairs, -1)
+        dq_pf = term.descriptor.gradients(neighbors)[1].reshape(-1, term.descriptor.n_features)
         for t in range(len(variances)):
             part = slice(combinations.indptr[t], combinations.indptr[t + 1])
             columns, factors = combinations.indices[part], combinations.data[part]

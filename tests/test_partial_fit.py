@@ -10,6 +10,8 @@ from sklearn.exceptions import NotFittedError
 import kernelff as kff
 from kernelff import streaming
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*carry no stress")
+
 
 @pytest.fixture(scope="module")
 def parts():

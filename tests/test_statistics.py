@@ -194,6 +194,18 @@ def test_net_force_of_a_cluster_is_certain():
     np.testing.assert_allclose(psi[:3] + psi[3:], 0, atol=1e-12)
 
 
+def test_full_uncertainty_of_an_isolated_atom_and_of_a_slab():
+    model = fitted(2, 6, gas_frames(8, 7))
+    atom = model.potential_.uncertainty(Atoms("Cu"), residual=True)
+    assert np.array_equal(atom.forces_std, np.zeros((1, 3))) and atom.stress_std is None
+    slab = gas_frames(1, 3)[0]
+    slab.pbc = (True, True, False)
+    full, posterior = (model.potential_.uncertainty(slab, residual=residual) for residual in (True, False))
+    assert full.stress_std is None
+    assert (full.forces_std >= posterior.forces_std).all() and full.energy_std >= posterior.energy_std
+    np.testing.assert_array_equal(full.novelty, posterior.novelty)
+
+
 def test_full_uncertainty_of_a_pair_descriptor_is_refused():
     frames = emt_frames(4, 1)
     model = kff.SparseGPR([small_soap(), kff.PairDistances(cutoff=3.0)], n_sparse=[20, 4], calibrate=False).fit(frames)

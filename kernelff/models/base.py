@@ -103,8 +103,8 @@ class LinearModel(BaseEstimator):
 
         Exact: whatever the order, the model is the one that a fit of all frames with the same basis functions
         and e0 gives [1]_. Costs the rows of the new frames and a solve that does not depend on how many frames
-        came before. The old frames are not needed; neither is the calibration of the error bars made again: it
-        stays, for it compares labels with a model that had not seen them, and here no frame is held out.
+        came before; the old frames are not needed. The calibration of the error bars stays as it is: it compares
+        labels with a model that had not seen them, and here no frame is held out.
 
         The basis functions stay too (`n_sparse_` does not grow): a new function needs a column in the row of
         every old label, which the factors do not hold. When many frames, or frames of another kind, have come
