@@ -101,11 +101,20 @@ def evaluate_frames(potential, frames, labels, uncertainty=False):
     potential : Potential
     frames : list of ase.Atoms
     labels : list of Labels
-    uncertainty : bool
-        Also posterior sds and novelty; costs about twenty times an evaluation.
+    uncertainty : bool or "full"
+        Also posterior sds and novelty; costs about twenty times an evaluation. "full" gives predictive sds
+        with the residual of the Gaussian process instead, uncalibrated; see `Potential.uncertainty`.
+
+    Raises
+    ------
+    ValueError
+        For another `uncertainty`.
     """
+    if uncertainty not in (False, True, "full"):
+        raise ValueError(f'uncertainty: must be False, True or "full", got {uncertainty!r}.')
     results = [potential.compute(atoms) for atoms in frames]
-    errors = [potential.uncertainty(atoms) for atoms in frames] if uncertainty else None
+    full = uncertainty == "full"
+    errors = [potential.uncertainty(atoms, residual=full) for atoms in frames] if uncertainty else None
     nan6 = np.full(6, np.nan)
     sds = {}
     if errors is not None:

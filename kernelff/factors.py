@@ -6,7 +6,7 @@ so that everything a Gaussian linear model asks of the rows is kept, in a
 memory that does not depend on how many there were.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.linalg import solve_triangular
@@ -64,6 +64,10 @@ class Factors:
     def merge(self, other):
         for name, factor in other.groups.items():
             self.group(name).merge(factor)
+
+    def copy(self):
+        """Factors that can be extended without changing these."""
+        return Factors(self.m, {name: replace(f, R=f.R.copy()) for name, f in self.groups.items()})
 
     def to_state(self):
         """(params, arrays) of plain data; upper triangles only."""

@@ -50,6 +50,14 @@ class DotProduct:
         slope *= self.zeta
         return value, slope
 
+    def curvature(self, products):
+        """d2k/d(x.y)^2 of an array of dot products; 0 where they are 0 and zeta < 2 would make it infinite."""
+        products = products + self.constant
+        factor = self.zeta * (self.zeta - 1)
+        if float(self.zeta).is_integer():
+            return factor * _integer_power(products, max(int(self.zeta) - 2, 0))
+        return factor * np.where(products > 0, np.maximum(products, 1e-300) ** (self.zeta - 2), 0.0)
+
 
 @dataclass(frozen=True)
 class SquaredExponential:

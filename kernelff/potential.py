@@ -111,7 +111,7 @@ class Potential:
             stress=stress_of(virial, neighbors.volume),
         )
 
-    def uncertainty(self, atoms, derivatives=True):
+    def uncertainty(self, atoms, derivatives=True, residual=False):
         """Posterior standard deviations and novelty of a frame.
 
         Parameters
@@ -120,6 +120,10 @@ class Potential:
         derivatives : bool
             Forces and stress too; they cost the fitting rows of the frame,
             about twenty times an evaluation.
+        residual : bool
+            Predictive variances of the Gaussian process instead of calibrated ones: posterior variance plus
+            what the sparse set cannot express of each total, force and stress, with all cross terms between
+            centres, O(n_atoms^2). Uncalibrated, and only for descriptors of environments.
 
         Returns
         -------
@@ -128,7 +132,7 @@ class Potential:
         Raises
         ------
         ValueError
-            If the model carries no posterior.
+            If the model carries no posterior, or with `residual` for a model with a pair descriptor.
         """
         if self.posterior is None and self.metadata.get("source") == "gap.xml":
             raise ValueError(
@@ -142,8 +146,10 @@ class Potential:
                 "Save it without compact, or fit it again."
             )
         self._check_species(atoms)
-        calls = self.posterior.complete if derivatives else self.posterior.local
         with one_blas_thread():
+            if residual:
+                return self.posterior.full(self.terms, atoms, derivatives)
+            calls = self.posterior.complete if derivatives else self.posterior.local
             return calls(self.terms, atoms)
 
     def local_gap_variance(self, atoms, regularisation=1e-3):

@@ -113,6 +113,15 @@ def stream(problem, n_jobs=1, checkpoint=None, progress=None):
     return factors
 
 
+def extend(factors, problem, n_jobs=1):
+    """Fold the rows of new frames into factors, in place: those of one chunk directly, of many in parallel."""
+    if len(problem.chunks()) > 1:
+        factors.merge(stream(problem, n_jobs))
+        return
+    with one_blas_thread():
+        chunk_factors(problem, 0, len(problem.frames), factors)
+
+
 def predict_and_fold(problem, solution, factors, n_jobs=1):
     """Predict the labels of new frames by a solution, then fold their rows into the factors.
 
@@ -157,8 +166,8 @@ def _frame_rows(problem, k):
     return {kind: block for kind, block in rows.items() if len(block)}
 
 
-def chunk_factors(problem, start, stop):
-    """Factors of the frames start..stop, each noise group by itself."""
+def chunk_factors(problem, start, stop, factors=None):
+    """Factors of the frames start..stop, each noise group by itself, folded into `factors` if given."""
     blocks = _row_blocks(problem, range(start, stop))
     log_scales = dict.fromkeys(blocks, 0.0)
     filled = dict.fromkeys(blocks, 0)
@@ -168,7 +177,7 @@ def chunk_factors(problem, start, stop):
         for kind, (name, scale) in scales.items():
             rows[kind] /= scale
             log_scales[name] += len(rows[kind]) * np.log(scale)
-    factors = Factors(problem.m)
+    factors = factors or Factors(problem.m)
     for name, block in blocks.items():
         factors.group(name).add(block, log_scales[name])
     return factors

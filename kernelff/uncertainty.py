@@ -3,15 +3,19 @@
 The posterior sd says how well the training data determine a quantity within
 the model, scaled to the errors of held-out frames (calibration.py). Novelty is
 the share of an environment that the sparse set cannot express: 0 in its span,
-1 unlike anything in it. They are two numbers and never added.
+1 unlike anything in it. They are two numbers and never added; only the full
+predictive variance (`Posterior.full`) adds posterior and residual, of every
+sum and derivative by itself.
 """
 
 from typing import NamedTuple
 
 import numpy as np
+from scipy.sparse import vstack
 
 from kernelff.assembly import frame_rows, local_values, neighbors_of
 from kernelff.calibration import Calibration
+from kernelff.residual import derivative_variances, energy_variance, force_combinations, virial_combinations
 
 
 class Uncertainty(NamedTuple):
@@ -60,16 +64,51 @@ class Posterior(NamedTuple):
             stress_std=stress_std,
         )
 
+    def full(self, terms, atoms, derivatives=True):
+        """Predictive sds of the Gaussian process: sd^2 = posterior variance + residual, see residual.py.
+
+        Not calibrated: the scale of the calibration already stands for what the residual adds.
+
+        Raises
+        ------
+        ValueError
+            If a term is none of local environments.
+        """
+        periodic = derivatives and bool(atoms.pbc.all())
+        neighbors = neighbors_of(terms, atoms)
+        phi, prior = local_values(terms, neighbors)
+        energy = self._full_std(phi.sum(axis=0, keepdims=True), energy_variance(terms, neighbors))
+        result = Uncertainty(float(energy[0]), self._full_std(phi, prior), _novelty(phi @ self.W, prior))
+        if not derivatives:
+            return result
+        rows = frame_rows(terms, atoms, energy=False, virial=periodic)
+        parts = [force_combinations(neighbors)] + [virial_combinations(neighbors)] * periodic
+        prior = derivative_variances(terms, neighbors, vstack(parts))
+        n = rows.forces.shape[0]
+        forces = self._full_std(rows.forces, prior[:n]).reshape(-1, 3)
+        stress = self._full_std(rows.virial, prior[n:]) / atoms.get_volume() if periodic else None
+        return result._replace(forces_std=forces, stress_std=stress)
+
+    def _full_std(self, rows, prior):
+        return np.sqrt(_norms(rows @ self.P) ** 2 + _residual(rows @ self.W, prior))
+
     def _local(self, phi, prior):
-        # k** - |psi|^2 by two norms, clamped, floor eps k**
-        residual = np.maximum(prior - _norms(phi @ self.W) ** 2, np.finfo(float).eps * prior)
-        share = np.divide(residual, prior, out=np.ones_like(prior), where=prior > 0)
         total = _norms(phi.sum(axis=0, keepdims=True) @ self.P)[0]
         return Uncertainty(
             energy_std=float(self.calibration.std("energy", total, len(phi))),
             energies_std=self.calibration.std("energy", _norms(phi @ self.P)),
-            novelty=np.sqrt(share),
+            novelty=_novelty(phi @ self.W, prior),
         )
+
+
+def _residual(psi, prior):
+    """k** - |psi|^2 by two norms, clamped, floor eps k**."""
+    return np.maximum(prior - _norms(psi) ** 2, np.finfo(float).eps * prior)
+
+
+def _novelty(psi, prior):
+    share = np.divide(_residual(psi, prior), prior, out=np.ones_like(prior), where=prior > 0)
+    return np.sqrt(share)
 
 
 def _norms(rows):

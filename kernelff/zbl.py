@@ -59,12 +59,14 @@ class ZBL:
         self._outer = np.pad(self.outer, (0, 1))
 
     @classmethod
-    def below(cls, frames):
+    def below(cls, frames, before=None):
         """The repulsion that leaves a data set alone.
 
         Parameters
         ----------
         frames : list of ase.Atoms
+        before : ZBL, optional
+            The repulsion that leaves earlier frames alone; its elements are kept.
 
         Returns
         -------
@@ -72,7 +74,8 @@ class ZBL:
             Each pair of elements up to its shortest distance in the frames; up to the sum of their covalent
             radii where they never come closer than that sum + 1 Å.
         """
-        species = sorted({int(z) for atoms in frames for z in set(atoms.numbers)})
+        seen = {int(z) for atoms in frames for z in set(atoms.numbers)}
+        species = sorted(seen.union(before.species if before else ()))
         radii = covalent_radii[species]
         bond = radii[:, None] + radii
         shortest = np.full(bond.shape, np.inf)
@@ -81,7 +84,8 @@ class ZBL:
             row = np.searchsorted(species, neighbors.numbers)
             np.minimum.at(shortest, (row[neighbors.i], row[neighbors.j]), neighbors.distances)
         shortest = np.minimum(shortest, shortest.T)  # i-j and j-i may differ in the last bit
-        return cls(species, np.where(shortest < bond + _CONTACT, shortest, bond))
+        outer = np.where(shortest < bond + _CONTACT, shortest, bond)
+        return cls(species, np.minimum(outer, before.outer) if before else outer)
 
     def evaluate(self, neighbors):
         """Local energies (n_atoms,), half of each pair, and pair gradients de_i/dr_ij (n_pairs, 3)."""

@@ -16,6 +16,15 @@ def test_dot_product_value_and_slope(zeta):
     np.testing.assert_allclose(slope, ((s + STEP) ** zeta - (s - STEP) ** zeta) / (2 * STEP), rtol=1e-6)
 
 
+@pytest.mark.parametrize("zeta", [1, 2, 1.5, 3.5, 4])
+@pytest.mark.parametrize("constant", [0.0, 0.1])
+def test_dot_product_curvature_is_the_slope_of_the_slope(zeta, constant):
+    s, kernel = np.linspace(0.05, 1, 40), DotProduct(zeta, constant)
+    slopes = [kernel.value_and_slope(s + step)[1] for step in (STEP, -STEP)]
+    np.testing.assert_allclose(kernel.curvature(s), (slopes[0] - slopes[1]) / (2 * STEP), rtol=1e-6, atol=1e-8)
+    assert np.isfinite(kernel.curvature(np.zeros(1))).all()
+
+
 def test_dot_product_matrix_is_symmetric_and_positive():
     X = np.abs(np.random.default_rng(0).normal(size=(30, 8)))
     X /= np.linalg.norm(X, axis=1)[:, None]

@@ -5,8 +5,10 @@ import json
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.calculators.emt import EMT
 from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_stress
 from ase.calculators.lj import LennardJones
+from ase.calculators.singlepoint import SinglePointCalculator
 from ase.data import covalent_radii
 from labelled import emt_frames, small_model, small_soap
 from sklearn.base import clone
@@ -243,3 +245,18 @@ def test_gap_xml_leaves_it_out_and_says_so(frames, tmp_path):
     again = kff.load(tmp_path / "cu.xml")
     assert again.compute(frames[0]).energy == pytest.approx(model.potential_.compute(frames[0]).energy, abs=1e-8)
     assert again.compute(dimer(1.0, "Cu2")).energy < model.potential_.compute(dimer(1.0, "Cu2")).energy - 10.0
+
+
+def test_new_frames_that_come_closer_push_the_repulsion_inwards():
+    model = small_model(20, n_jobs=1).fit(emt_frames(12, 0))
+    before = model.potential_.repulsion.outer[0, 0]
+    close = emt_frames(1, 5)[0]
+    close.set_cell(0.85 * close.cell.array, scale_atoms=True)
+    close.calc = EMT()
+    energy, forces, stress = close.get_potential_energy(), close.get_forces(), close.get_stress()
+    close.calc = SinglePointCalculator(close, energy=energy, forces=forces, stress=stress)
+    model.partial_fit([close])
+    after = model.potential_.repulsion.outer[0, 0]
+    distances = NeighborList.from_atoms(close, 3.0).distances
+    assert after == distances.min() < before
+    assert model.partial_fit(emt_frames(2, 7)).potential_.repulsion.outer[0, 0] == after

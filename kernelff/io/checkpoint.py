@@ -64,9 +64,9 @@ def fingerprint(problem):
     return digest.hexdigest()
 
 
-def data_hash(frames):
-    """Hash of the geometries of a list of frames, to tell data sets apart."""
-    digest = hashlib.sha256()
+def data_hash(frames, before=""):
+    """Hash of the geometries of a list of frames, to tell data sets apart; `before` is that of earlier frames."""
+    digest = hashlib.sha256(before.encode())
     for atoms in frames:
         digest.update(frame_bytes(atoms))
     return digest.hexdigest()

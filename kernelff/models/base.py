@@ -4,6 +4,7 @@ import time
 from abc import abstractmethod
 
 import numpy as np
+from ase.data import chemical_symbols
 from ase.units import GPa as _GPA
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
@@ -23,7 +24,7 @@ from kernelff.io.stress_check import check_stress
 from kernelff.noise import KINDS, Noise
 from kernelff.potential import Potential, baseline_results
 from kernelff.progress import as_callback
-from kernelff.streaming import Problem, predict_and_fold, stream
+from kernelff.streaming import Problem, extend, predict_and_fold, stream
 from kernelff.threads import one_blas_thread
 from kernelff.uncertainty import Posterior
 from kernelff.version import __version__
@@ -94,10 +95,75 @@ class LinearModel(BaseEstimator):
             calibration = Calibration.fit(residuals)
         solution = self._solve(factors, whitening)
         self.factors_ = factors
-        self._finish(problem, whitening, solution, calibration)
+        facts = {"data_hash": data_hash(problem.frames), "n_frames": len(problem.frames)}
+        repulsion = ZBL.below(problem.frames) if self.zbl else None  # zero in all of these frames: no target changes
+        self._finish(problem.terms, whitening, solution, calibration, facts, repulsion)
         if saved:
             saved.remove()
         self.fit_time_ = {"rows": streamed - start, "solve": time.perf_counter() - streamed}
+        return self
+
+    def partial_fit(self, frames, y=None):
+        """Learn from more frames: their rows are folded into the factors, then one new solve.
+
+        Exact: whatever the order, the model is the one that a fit of all frames with the same basis functions
+        and e0 gives [1]_. Costs the rows of the new frames and a solve that does not depend on how many frames
+        came before; the old frames are not needed. The calibration of the error bars stays as it is: it compares
+        labels with a model that had not seen them, and here no frame is held out.
+
+        The basis functions stay too (`n_sparse_` does not grow): a new function needs a column in the row of
+        every old label, which the factors do not hold. When many frames, or frames of another kind, have come
+        (novelty tells), fit again to all of them; doing so each time their number has doubled costs no more in
+        all than twice the last fit.
+
+        Parameters
+        ----------
+        frames : list of ase.Atoms
+            New frames with labels, as in ``fit``.
+        y : None
+            Ignored; for scikit-learn.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            For frames or labels that cannot be used, elements that the model does not know, or a model that
+            was saved without its factors. The model is then as before.
+
+        References
+        ----------
+        .. [1] Golub, Van Loan, Matrix Computations, 4th ed. (2013), section 6.5: updating a QR factorisation.
+        """
+        check_is_fitted(self, "potential_")
+        if not hasattr(self, "factors_"):
+            raise ValueError(
+                "partial_fit: this model was saved with compact=True, without the factors that new frames are folded "
+                "into. Save it without compact, or fit it again to all frames."
+            )
+        start = time.perf_counter()
+        frames = list(frames)
+        checked = check_frames(frames, "new frames")
+        check_stress(frames, "new frames", found=checked.labels)
+        self._refuse_unknown(frames)
+        old = self.potential_
+        with one_blas_thread():
+            targets = [self._targets(*parts) for parts in zip(frames, checked.labels, self._base(frames), strict=True)]
+            factors = self.factors_.copy()
+            extend(factors, Problem(old.terms, frames, targets, self._noise()), self.n_jobs)
+            folded = time.perf_counter()
+            whitening = Whitening(old.posterior.W, n_functions(old.terms) - old.posterior.W.shape[1])
+            solution = self._solve(factors, whitening)
+        self.factors_ = factors
+        facts = {
+            "data_hash": data_hash(frames, old.metadata["data_hash"]),
+            "n_frames": old.metadata["n_frames"] + len(frames),
+        }
+        repulsion = ZBL.below(frames, old.repulsion) if old.repulsion else None
+        self._finish(old.terms, whitening, solution, self.calibration_, facts, repulsion)
+        self.fit_time_ = {"rows": folded - start, "solve": time.perf_counter() - folded}
         return self
 
     def forecast(self, frames):
@@ -120,9 +186,10 @@ class LinearModel(BaseEstimator):
         Parameters
         ----------
         frames : list of ase.Atoms
-        uncertainty : bool
+        uncertainty : bool or "full"
             Also posterior sds of energies, forces, stress and local energies, and
-            novelty; about twenty times the cost.
+            novelty; about twenty times the cost. "full" gives uncalibrated predictive
+            sds with the residual of the Gaussian process, see `Potential.uncertainty`.
         """
         check_is_fitted(self, "potential_")
         return evaluate_frames(self.potential_, frames, [labels(atoms) for atoms in frames], uncertainty)
@@ -182,7 +249,7 @@ class LinearModel(BaseEstimator):
     def _make_problem(self, frames, found):
         noise = self._noise()
         isolated = isolated_atom_energies(frames, found=found)
-        base = [None if self.baseline is None else baseline_results(self.baseline, atoms) for atoms in frames]
+        base = self._base(frames)
         energies = [
             lab.energy if b is None or lab.energy is None else lab.energy - b.energy
             for lab, b in zip(found, base, strict=True)
@@ -195,6 +262,20 @@ class LinearModel(BaseEstimator):
         self.e0_ = fit_e0(frames, energies, isolated, self.e0)
         targets = [self._targets(*parts) for parts in zip(frames, found, base, strict=True)]
         return Problem(self._make_terms(frames), frames, targets, noise)
+
+    def _base(self, frames):
+        """What the baseline gives for every frame; None without one."""
+        return [None if self.baseline is None else baseline_results(self.baseline, atoms) for atoms in frames]
+
+    def _refuse_unknown(self, frames):
+        known = self.potential_.species
+        unknown = sorted({int(z) for atoms in frames for z in atoms.numbers} - set(known))
+        if unknown:
+            names, known = (", ".join(chemical_symbols[z] for z in zs) for zs in (unknown, known))
+            raise ValueError(
+                f"new frames: hold {names}, which this model of {known} has no basis functions for. "
+                "Fit it again to old and new frames together."
+            )
 
     def _targets(self, atoms, found, base):
         """Labels minus e0 and baseline."""
@@ -229,14 +310,12 @@ class LinearModel(BaseEstimator):
         free = self.stress_offset and any(name.startswith("energy") for name in factors.groups)
         return np.array([_STRESS_OFFSET_STD if free else _NO_OFFSET_STD])
 
-    def _finish(self, problem, whitening, solution, calibration):
+    def _finish(self, terms, whitening, solution, calibration, facts, repulsion):
         self.rank_ = whitening.W.shape[1]
         self.evidence_ = solution.evidence
         self.stress_offset_ = float(solution.nuisance[0] / _GPA)
         self.calibration_ = calibration
-        metadata = {
-            "data_hash": data_hash(problem.frames),
-            "n_frames": len(problem.frames),
+        metadata = facts | {
             "rank": self.rank_,
             "evidence": self.evidence_,
             "stress_offset_GPa": self.stress_offset_,
@@ -244,10 +323,7 @@ class LinearModel(BaseEstimator):
             "delta_scale": self.delta_scale_,
         }
         posterior = Posterior(solution.posterior, whitening.W, calibration or Calibration())
-        repulsion = ZBL.below(problem.frames) if self.zbl else None  # zero in all of these frames: no target changes
-        self.potential_ = Potential(
-            problem.terms, solution.weights, self.e0_, posterior, self.baseline, metadata, repulsion
-        )
+        self.potential_ = Potential(terms, solution.weights, self.e0_, posterior, self.baseline, metadata, repulsion)
 
 
 def whiten(terms, jitter):
