@@ -69,10 +69,13 @@ def model_rows(path):
     ]
     settings = header["estimator"].get("settings")
     if settings:
-        shown = ("sigma_energy", "sigma_forces", "sigma_virial", "config_sigmas", "loss_weights")
-        rows.append(("noise", _listed({name: settings.get(name) for name in shown})))
+        facts = header["potential"]["metadata"]
+        noise = {f"sigma {name}": round(sigma, 6) for name, sigma in facts["sigmas"].items()}
+        rows.append(
+            ("noise", _listed(noise | {"delta times": facts["delta_scale"]}) + f" ({settings['hyperparameters']})")
+        )
         rows.append(("sparse set", f"chosen by {settings['sparse_method']}, seed {settings['random_state']}"))
-        rows += _fit_rows(header["potential"]["metadata"])
+        rows += _fit_rows(facts)
     error_bars = any(name.startswith("posterior") for name in arrays)
     return [*rows, ("error bars", "yes" if error_bars else "no, the file holds no posterior")]
 
