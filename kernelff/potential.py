@@ -1,7 +1,6 @@
 """The waist of the package: whoever fits ends with a Potential, whoever runs atoms starts from one."""
 
 import warnings
-from typing import NamedTuple
 
 import numpy as np
 from ase.data import chemical_symbols
@@ -9,20 +8,11 @@ from ase.data import chemical_symbols
 from kernelff.assembly import VOIGT, forces_and_virial, neighbors_of, term_columns
 from kernelff.calibration import Calibration
 from kernelff.gap_variance import GapVariance
+from kernelff.results import Results, stress_of
 from kernelff.terms import term_from_state, under
 from kernelff.threads import one_blas_thread
 from kernelff.uncertainty import Posterior
 from kernelff.zbl import ZBL
-
-
-class Results(NamedTuple):
-    """Energy and its derivatives of one frame."""
-
-    energy: float  # eV
-    energies: np.ndarray  # (n_atoms,), eV, sum to energy
-    forces: np.ndarray  # (n_atoms, 3), eV/Å
-    virial: np.ndarray  # (3, 3), eV, -dE/dstrain = -volume * stress
-    stress: np.ndarray | None  # (6,), eV/Å^3, xx yy zz yz xz xy; None without a 3-D cell
 
 
 class Potential:
@@ -252,10 +242,3 @@ def baseline_results(baseline, atoms):
         for (a, b), s in zip(VOIGT, stress, strict=True):
             virial[a, b] = virial[b, a] = -atoms.get_volume() * s
     return Results(energy, np.full(len(atoms), energy / len(atoms)), forces, virial, stress)
-
-
-def stress_of(virial, volume):
-    """ASE stress (6,) = -virial / volume, None without a volume."""
-    if np.isnan(volume):
-        return None
-    return np.array([-virial[a, b] / volume for a, b in VOIGT])

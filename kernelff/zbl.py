@@ -21,6 +21,7 @@ from ase.units import Bohr, Hartree
 
 from kernelff.assembly import forces_and_virial
 from kernelff.neighbors import NeighborList
+from kernelff.results import Results, stress_of
 
 _COULOMB = Hartree * Bohr  # e^2 / (4 pi eps0), eV Å
 _C = np.array([0.18175, 0.50986, 0.28022, 0.02817])
@@ -101,8 +102,6 @@ class ZBL:
 
     def compute(self, atoms):
         """Energy and derivatives of a frame from the repulsion alone, as `Potential.compute`."""
-        from kernelff.potential import Results, stress_of
-
         neighbors = NeighborList.from_atoms(atoms, self.cutoff)
         energies, gradients = self.evaluate(neighbors)
         forces, virial = forces_and_virial(neighbors, gradients)
