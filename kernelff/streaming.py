@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import Parallel, delayed, effective_n_jobs
 
 from kernelff.assembly import Targets, fill_gradient_rows, local_values, n_functions, neighbors_of
 from kernelff.factors import Factors
@@ -98,8 +98,7 @@ def stream(problem, n_jobs=1, checkpoint=None, progress=None):
     saved = time.monotonic()
     try:
         with one_blas_thread():
-            jobs = (delayed(chunk_factors)(problem, *chunk) for chunk in chunks[done:])
-            for part in Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")(jobs):
+            for part in _in_order(chunk_factors, [(problem, *chunk) for chunk in chunks[done:]], n_jobs):
                 factors.merge(part)
                 done += 1
                 if progress:
@@ -145,10 +144,8 @@ def predict_and_fold(problem, solution, factors, n_jobs=1):
     weights = np.concatenate([solution.weights, solution.nuisance, [-1.0]])
     residuals = {}
     with one_blas_thread():
-        jobs = (delayed(_frame_rows)(problem, k) for k in range(len(problem.frames)))
-        for atoms, rows in zip(
-            problem.frames, Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")(jobs), strict=True
-        ):
+        tasks = [(problem, k) for k in range(len(problem.frames))]
+        for atoms, rows in zip(problem.frames, _in_order(_frame_rows, tasks, n_jobs), strict=True):
             for kind, block in rows.items():
                 root = 1.0 if kind == "forces" else np.sqrt(len(atoms))
                 sds = np.linalg.norm(block[:, : len(solution.weights)] @ solution.posterior, axis=1)
@@ -157,6 +154,18 @@ def predict_and_fold(problem, solution, factors, n_jobs=1):
                 block /= scale
                 factors.group(name).add(block, len(block) * np.log(scale))
     return residuals
+
+
+def _in_order(function, tasks, n_jobs):
+    """Results of the tasks in their order, computed by threads in waves.
+
+    What waits to be folded is bounded by the number of threads, not of tasks, also where many threads are
+    faster than the one that folds.
+    """
+    wave = 4 * effective_n_jobs(n_jobs)
+    for start in range(0, len(tasks), wave):
+        calls = (delayed(function)(*task) for task in tasks[start : start + wave])
+        yield from Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")(calls)
 
 
 def _frame_rows(problem, k):

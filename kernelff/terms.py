@@ -201,10 +201,11 @@ class PairTerm:
         """Yield GradientBlocks that together hold every derivative once."""
         pairs = self.descriptor.compute(neighbors)
         centre = neighbors.i[pairs.index]
+        directions = self.descriptor.gradients(neighbors, pairs)
         for start, stop in _centre_blocks(neighbors.first, _PAIRS_PER_BLOCK):
             mine = (centre >= start) & (centre < stop)
             slope = self._pair_slopes(pairs, mine)
-            gradients = _unit_vectors(neighbors, pairs.index[mine])[:, :, None] * slope[:, None, :]
+            gradients = directions[mine, :, None] * slope[:, None, :]
             scale = np.ones((stop - start, self.n_functions))
             yield GradientBlock(pairs.index[mine], slice(0, self.n_functions), start, scale, gradients)
 
@@ -215,10 +216,8 @@ class PairTerm:
         k_pb = self.kernel(pairs.r, self.sparse_points)
         e_p = self.delta**2 * pairs.fcut * (k_pb @ (weights * self.sparse_cutoffs))
         energies = np.bincount(neighbors.i[pairs.index], weights=e_p, minlength=neighbors.n_atoms)
-        gradients = np.zeros((neighbors.n_pairs, 3))
         slope = self._pair_slopes(pairs, everything) @ weights
-        gradients[pairs.index] = _unit_vectors(neighbors, pairs.index) * slope[:, None]
-        return energies, gradients
+        return energies, self.descriptor.backward(neighbors, pairs, slope)
 
     def to_state(self):
         params, _ = descriptor_to_state(self.descriptor)
@@ -287,10 +286,6 @@ def _require_disjoint(keys):
     named = [z for key in keys for z in _elements(key)]
     if len(set(named)) < len(named) or (0 in named and len(named) > 1):
         raise ValueError(f"sparse_points: {keys} name an element twice. Use a term for each set.")
-
-
-def _unit_vectors(neighbors, index):
-    return neighbors.vectors[index] / neighbors.distances[index, None]
 
 
 def under(prefix, arrays):

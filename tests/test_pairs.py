@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.build import bulk
 from sklearn.base import clone
 from systems import frame
 
@@ -67,3 +68,24 @@ def test_bad_parameters(arguments, message):
 def test_short_list_is_refused():
     with pytest.raises(ValueError, match=r"reaches 3.0 Å, the descriptor needs 4.0 Å"):
         kff.PairDistances(4.0).build().compute(kff.NeighborList.from_atoms(frame("dimer"), 3.0))
+
+
+def test_gradients_and_backward_are_derivatives_of_the_distances():
+    atoms = bulk("Cu", cubic=True)
+    atoms.rattle(0.1, seed=3)
+    descriptor = kff.PairDistances(cutoff=3.3).build()
+    neighbors = kff.NeighborList.from_atoms(atoms, 4.0)
+    pairs = descriptor.compute(neighbors)
+    directions = descriptor.gradients(neighbors, pairs)
+    step = 1e-6
+    for c in range(3):
+        moved = neighbors.vectors[pairs.index] + step * np.eye(3)[c]
+        back = neighbors.vectors[pairs.index] - step * np.eye(3)[c]
+        difference = (np.linalg.norm(moved, axis=1) - np.linalg.norm(back, axis=1)) / (2 * step)
+        np.testing.assert_allclose(directions[:, c], difference, atol=1e-8)
+    dE_dr = np.arange(1.0, 1 + len(pairs.r))
+    carried = descriptor.backward(neighbors, pairs, dE_dr)
+    np.testing.assert_allclose(carried[pairs.index], directions * dE_dr[:, None])
+    assert carried.shape == (neighbors.n_pairs, 3)
+    outside = np.setdiff1d(np.arange(neighbors.n_pairs), pairs.index)
+    assert len(outside) and not carried[outside].any()

@@ -121,6 +121,16 @@ def test_order_of_frames_changes_rounding_only(train):
     np.testing.assert_allclose(terms, again, atol=1e-6)
 
 
+def test_forecast_leaves_a_fitted_model_alone(train):
+    model = small_model(10).fit(train[:4])
+    e0 = dict(model.e0_)
+    shifted = emt_frames(3, 8)
+    for atoms in shifted:
+        atoms.calc.results["energy"] += 5.0 * len(atoms)
+    model.forecast(shifted)
+    assert model.e0_ == e0
+
+
 def test_forecast_names_rows_and_memory(train):
     forecast = small_model(20).forecast(train)
     assert forecast.rows == sum(1 + 3 * len(a) + 6 for a in train)

@@ -95,6 +95,37 @@ class PairDescriptor:
             fcut, dfcut = fcut * tail, dfcut * tail + fcut * slope
         return PairInstances(index, r, fcut, dfcut)
 
+    def gradients(self, neighbors, pairs):
+        """dr/dr_ij of every instance, shape (n, 3): the unit vector from centre to neighbour.
+
+        Parameters
+        ----------
+        neighbors : NeighborList
+        pairs : PairInstances
+            Of the same list.
+        """
+        return neighbors.vectors[pairs.index] / pairs.r[:, None]
+
+    def backward(self, neighbors, pairs, dE_dr):
+        """Carry derivatives by the distances back to pair vectors.
+
+        Parameters
+        ----------
+        neighbors : NeighborList
+        pairs : PairInstances
+            Of the same list.
+        dE_dr : ndarray of shape (n,)
+            Derivative of the energy by the distance of every instance, eV/Å, cutoff included.
+
+        Returns
+        -------
+        ndarray of shape (n_pairs, 3)
+            dE_i/dr_ij in eV/Å, in list order; zero for pairs that are no instance.
+        """
+        gradients = np.zeros((neighbors.n_pairs, 3))
+        gradients[pairs.index] = self.gradients(neighbors, pairs) * dE_dr[:, None]
+        return gradients
+
     def to_state(self):
         """Parameters and (no) arrays for a file."""
         pair = None if self.species_pair is None else list(self.species_pair)

@@ -2,6 +2,7 @@
 
 import time
 from abc import abstractmethod
+from copy import copy
 
 import numpy as np
 from ase.data import chemical_symbols
@@ -169,7 +170,8 @@ class LinearModel(BaseEstimator):
     def forecast(self, frames):
         """Time and memory that ``fit`` would need; see Forecast."""
         checked = check_frames(frames, "training frames", warn=False)
-        return forecast(self._make_problem(list(frames), checked.labels), self.n_jobs)
+        problem = copy(self)._make_problem(list(frames), checked.labels)  # a fitted model keeps its e0_
+        return forecast(problem, self.n_jobs)
 
     def predict(self, frames, return_std=False):
         """Total energies of frames, eV, shape (n_frames,); with `return_std` also their posterior sds."""
