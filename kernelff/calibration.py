@@ -1,27 +1,28 @@
-"""Error bars that hold: posterior variances scaled to what held-out frames show.
+"""Error bars that hold: posterior variances mapped to what held-out labels show.
 
-The posterior of a sparse Gaussian process is over-confident: it knows the noise
-it was told, not the error of its own basis. Frames that are held out of a first
-fit tell the truth: sd^2 = scale^2 var + floor^2 per kind of label, by maximum
-likelihood, and conformal quantiles of |error| / sd for intervals that need no
-Gaussian tails [1]_.
+The posterior of a sparse Gaussian process is over-confident: it knows the noise it was told, not the error of its
+own basis. Held-out labels tell the truth. They are sorted by posterior sd into bins; the rms error of each bin,
+made to rise with the sd [1]_, is the calibrated sd, and conformal quantiles of |error| / sd give intervals that
+need no Gaussian tails [2]_.
 
 References
 ----------
-.. [1] Angelopoulos, Bates, arXiv:2107.07511 (2021): conformal prediction.
+.. [1] Zadrozny, Elkan, KDD (2002), doi:10.1145/775047.775151: calibration by isotonic regression.
+.. [2] Angelopoulos, Bates, arXiv:2107.07511 (2021): conformal prediction.
 """
 
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from scipy.optimize import minimize
+from sklearn.isotonic import IsotonicRegression
 
 from kernelff.noise import KINDS
 
 LEVELS = (0.68, 0.95)
-_MIN_RESIDUALS = 8
-_LEAST_FLOOR = 0.01
-_MAX_RESIDUALS = 20_000
+_MIN_LABELS = 8
+_LABELS_PER_BIN = 40
+_MAX_BINS = 20
+_LEAST = 1e-14  # sds of labels that symmetry fixes are rounding errors
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,11 @@ class KindCalibration:
 
     Attributes
     ----------
-    scale : float
-        Factor on the posterior sd.
-    floor : float
-        Error that no posterior sees: eV per atom (times sqrt(n_atoms) for a total) for energy
-        and virial, eV/Å for forces.
+    knots : tuple
+        Posterior sds, ascending.
+    stds : tuple
+        Calibrated sds there, not descending; in between by interpolation of logarithms, below the first
+        knot constant, above the last in proportion to the posterior sd. One knot alone stands for a factor.
     quantiles : dict
         Level ("0.68", "0.95") -> half-width of the interval in calibrated sds.
     coverage : dict
@@ -43,45 +44,40 @@ class KindCalibration:
         Held-out labels used.
     """
 
-    scale: float
-    floor: float
+    knots: tuple
+    stds: tuple
     quantiles: dict
     coverage: dict
     n: int
 
     @classmethod
-    def fit(cls, errors, sds, expected_scale=None):
-        """Maximum a posteriori scale and floor for errors (n,) with posterior sds (n,).
-
-        The floor stays above a hundredth of the rms error: labels that symmetry fixes have no error
-        and no sd and would pull it to zero. Where another kind has given an `expected_scale`, a few
-        labels leave it by a factor of three only for good reason.
-        """
-        least = max(_LEAST_FLOOR * float(np.sqrt(np.mean(errors**2))), 1e-300)
-        typical = float(np.median(np.abs(errors) / np.maximum(sds, least))) or 1.0
-        expected = np.log(expected_scale or typical)
-        width = np.log(3.0) if expected_scale else np.inf
-
-        def misfit(logs):
-            variance = np.exp(2 * logs[0]) * sds**2 + (least + np.exp(logs[1])) ** 2
-            return np.sum(np.log(variance) + errors**2 / variance) + ((logs[0] - expected) / width) ** 2
-
-        starts = [(expected + shift, np.log(share * least)) for shift in (0.0, 1.0) for share in (2.0, 30.0)]
-        best = min((minimize(misfit, start, method="Nelder-Mead") for start in starts), key=lambda found: found.fun)
-        scale, floor = float(np.exp(best.x[0])), float(least + np.exp(best.x[1]))
-        z = np.abs(errors) / np.sqrt(scale**2 * sds**2 + floor**2)
-        raw = np.abs(errors) / np.maximum(sds, 1e-300)
-        return cls(
-            scale=scale,
-            floor=floor,
-            quantiles={str(level): _conformal(z, level) for level in LEVELS},
-            coverage={str(level): float(np.mean(raw < width)) for level, width in zip(LEVELS, (1, 2), strict=True)},
-            n=len(errors),
+    def fit(cls, errors, sds):
+        """From errors (n,) with posterior sds (n,)."""
+        order = np.argsort(sds, kind="stable")
+        bins = np.array_split(order, int(np.clip(len(sds) // _LABELS_PER_BIN, 1, _MAX_BINS)))
+        logs = np.array([np.log(np.maximum(sds[b], _LEAST)).mean() for b in bins])
+        rms = np.array([np.log(max(np.sqrt(np.mean(errors[b] ** 2)), _LEAST)) for b in bins])
+        rising = IsotonicRegression().fit_transform(logs, rms, sample_weight=[len(b) for b in bins])
+        one = cls(tuple(map(float, np.exp(logs))), tuple(map(float, np.exp(rising))), {}, {}, len(errors))
+        z, raw = np.abs(errors) / one.std(sds), np.abs(errors) / np.maximum(sds, _LEAST)
+        one.quantiles.update({str(level): _conformal(z, level) for level in LEVELS})
+        one.coverage.update(
+            {str(level): float(np.mean(raw < width)) for level, width in zip(LEVELS, (1, 2), strict=True)}
         )
+        return one
 
     def std(self, posterior_std, n_atoms=1):
         """Calibrated sd of a label of a frame of `n_atoms` (1 for forces)."""
-        return np.sqrt(self.scale**2 * np.asarray(posterior_std) ** 2 + self.floor**2 * n_atoms)
+        root = np.sqrt(n_atoms)
+        logs, knots = np.log(np.maximum(np.asarray(posterior_std) / root, _LEAST)), np.log(self.knots)
+        beyond = logs - knots[-1] if len(knots) == 1 else np.maximum(logs - knots[-1], 0.0)
+        return root * np.exp(np.interp(logs, knots, np.log(self.stds)) + beyond)
+
+    @property
+    def factor(self):
+        """Calibrated over posterior sd in the middle of the held-out labels."""
+        middle = len(self.knots) // 2
+        return self.stds[middle] / self.knots[middle]
 
 
 @dataclass(frozen=True)
@@ -94,14 +90,19 @@ class Calibration:
 
     @classmethod
     def fit(cls, residuals):
-        """From {kind: list of (errors, posterior sds)} in the units of the noise sigmas."""
+        """From {kind: array (n, >= 2) of error and posterior sd} in the units of the noise sigmas.
+
+        A kind with too few labels takes the factor of the forces.
+        """
         found = {}
-        for kind in sorted(residuals, key=lambda kind: kind != "forces"):  # the many forces first
-            errors, sds = (np.concatenate(values) for values in zip(*residuals[kind], strict=True))
-            known = found["forces"].scale if "forces" in found else None
-            if len(errors) >= _MIN_RESIDUALS or known:
-                step = -(-len(errors) // _MAX_RESIDUALS)
-                found[kind] = KindCalibration.fit(errors[::step], sds[::step], known)
+        for kind in sorted(residuals, key=lambda kind: kind != "forces"):
+            errors, sds = residuals[kind][:, :2].T
+            if len(errors) >= _MIN_LABELS:
+                found[kind] = KindCalibration.fit(errors, sds)
+            elif "forces" in found:
+                forces = found["forces"]
+                factor = forces.factor
+                found[kind] = KindCalibration((1.0,), (factor,), dict(forces.quantiles), {}, len(errors))
         return cls(**found)
 
     def std(self, kind, posterior_std, n_atoms=1):
@@ -114,30 +115,11 @@ class Calibration:
 
     @classmethod
     def from_dict(cls, values):
-        return cls(**{kind: one and KindCalibration(**one) for kind, one in values.items()})
+        return cls(**{kind: one and KindCalibration(**_tuples(one)) for kind, one in values.items()})
 
 
-def held_out(frames, share=0.1, least=2):
-    """Which frames to hold out: the last of every config_type, neighbours of a trajectory together.
-
-    Parameters
-    ----------
-    frames : list of ase.Atoms
-    share : float
-    least : int
-        Fewer frames than this in all are not worth holding out.
-
-    Returns
-    -------
-    ndarray of bool, shape (n_frames,)
-    """
-    kinds = np.array([str(atoms.info.get("config_type")) for atoms in frames])
-    chosen = np.zeros(len(frames), dtype=bool)
-    for kind in sorted(set(kinds)):
-        members = np.array([k for k in np.flatnonzero(kinds == kind) if len(frames[k]) > 1])
-        n = round(share * len(members))
-        chosen[members[len(members) - n :]] = n > 0
-    return chosen if chosen.sum() >= least else np.zeros(len(frames), dtype=bool)
+def _tuples(values):
+    return values | {name: tuple(values[name]) for name in ("knots", "stds")}
 
 
 def _conformal(z, level):

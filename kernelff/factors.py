@@ -7,11 +7,15 @@ memory that does not depend on how many there were.
 """
 
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import solve_triangular
 
 from kernelff._linalg import fold
+from kernelff.noise import kind_of
+
+_SAMPLE = "sample."
 
 
 @dataclass
@@ -26,27 +30,40 @@ class Factor:
     log_scale : float
         Sum of log(scale_t) when row t was divided by scale_t: its noise is
         sigma_g scale_t (sqrt(n_atoms) for energies and virials).
+    sample : ndarray of shape (n_kept, m + 1)
+        A few of the rows themselves, to judge errors by. The last column is what an error of the row is
+        to be multiplied with to be in eV per atom (energies, virials) or eV/Å.
     """
 
     R: np.ndarray
     n_rows: int = 0
     log_scale: float = 0.0
+    sample: np.ndarray | None = None
 
     @classmethod
     def empty(cls, m):
-        return cls(np.zeros((m, m)))
+        return cls(np.zeros((m, m)), sample=np.zeros((0, m + 1)))
 
-    def add(self, rows, log_scale=0.0):
-        """Fold rows (n, m) in; `rows` is used as workspace."""
+    def add(self, rows, scales=None, kept=(), units=()):
+        """Fold rows (n, m) in, divided by their `scales` (n,); `rows` is used as workspace.
+
+        Those numbered `kept` also go into the sample, with their `units` (n_kept,).
+        """
+        if scales is not None:
+            rows /= scales[:, None]
+            self.log_scale += float(np.log(scales).sum())
+        if len(kept):
+            self.sample = np.vstack([self.sample, np.column_stack([rows[kept], units])])
         fold(self.R, rows)
         self.n_rows += len(rows)
-        self.log_scale += log_scale
 
     def merge(self, other):
         """Fold another factor of the same group in."""
         fold(self.R, other.R.copy())
         self.n_rows += other.n_rows
         self.log_scale += other.log_scale
+        if len(other.sample):
+            self.sample = np.vstack([self.sample, other.sample])
 
 
 @dataclass
@@ -65,6 +82,16 @@ class Factors:
         for name, factor in other.groups.items():
             self.group(name).merge(factor)
 
+    @property
+    def kinds(self):
+        """Kinds of labels that occur."""
+        return {kind_of(name) for name in self.groups}
+
+    def drop_samples(self):
+        """Forget the rows that were kept."""
+        for factor in self.groups.values():
+            factor.sample = factor.sample[:0]
+
     def copy(self):
         """Factors that can be extended without changing these."""
         return Factors(self.m, {name: replace(f, R=f.R.copy()) for name, f in self.groups.items()})
@@ -73,7 +100,9 @@ class Factors:
         """(params, arrays) of plain data; upper triangles only."""
         upper = np.triu_indices(self.m)
         params = {name: [f.n_rows, f.log_scale] for name, f in self.groups.items()}
-        return {"m": self.m, "groups": params}, {name: f.R[upper] for name, f in self.groups.items()}
+        arrays = {name: f.R[upper] for name, f in self.groups.items()}
+        arrays |= {_SAMPLE + name: f.sample for name, f in self.groups.items() if len(f.sample)}
+        return {"m": self.m, "groups": params}, arrays
 
     @classmethod
     def from_state(cls, params, arrays):
@@ -83,6 +112,7 @@ class Factors:
             factor = factors.group(name)
             factor.R[upper] = arrays[name]
             factor.n_rows, factor.log_scale = int(n_rows), float(log_scale)
+            factor.sample = arrays.get(_SAMPLE + name, factor.sample)
         return factors
 
 
@@ -93,15 +123,15 @@ class Whitening:
     Attributes
     ----------
     W : ndarray of shape (n_functions, rank)
-    dropped : int
-        Directions of K_MM below the tolerance.
+    owner : ndarray of shape (rank,)
+        Which family of functions each column belongs to.
     """
 
     W: np.ndarray
-    dropped: int
+    owner: np.ndarray
 
     @classmethod
-    def of(cls, K_MM, blocks, tolerance=1e-12, jitter=0.0):
+    def of(cls, K_MM, blocks, tolerance=1e-12, jitter=0.0, owners=None):
         """Whiten a block-diagonal K_MM = U L U'.
 
         Parameters
@@ -113,16 +143,52 @@ class Whitening:
             Directions with L < tolerance max(L) of their block are dropped.
         jitter : float
             Added to L, to reproduce models fitted with a jitter on K_MM.
+        owners : list of int, optional
+            Family of functions that each block belongs to; one for all by default.
         """
-        columns, dropped = [], 0
+        columns, ranks = [], []
         for block in blocks:
             L, U = np.linalg.eigh(K_MM[block, block])
             keep = tolerance * L[-1] < L
             W = np.zeros((len(K_MM), int(keep.sum())))
             W[block] = U[:, keep] / np.sqrt(L[keep] + jitter)
             columns.append(W)
-            dropped += int((~keep).sum())
-        return cls(np.hstack(columns), dropped)
+            ranks.append(W.shape[1])
+        return cls(np.hstack(columns), np.repeat(owners or [0] * len(blocks), ranks))
+
+
+class Columns(NamedTuple):
+    """Whitened columns [nuisance, psi], in which the prior is the identity.
+
+    Nuisance columns come first, so that the last block of a posterior factor is the one with
+    nuisance integrated out.
+    """
+
+    nuisance_std: np.ndarray  # (n_nuisance,), prior standard deviations
+    whitening: Whitening
+
+    @property
+    def n_nuisance(self):
+        return len(self.nuisance_std)
+
+    @property
+    def n_owners(self):
+        return int(self.whitening.owner.max(initial=-1)) + 1
+
+    def rows(self, rows):
+        """Rows [phi, nuisance, y] (n, m) as [nuisance, psi, y]."""
+        n = len(self.whitening.W)
+        nuisance = rows[:, n : n + self.n_nuisance] * self.nuisance_std
+        return np.hstack([nuisance, rows[:, :n] @ self.whitening.W, rows[:, -1:]])
+
+    def prior_std(self, factors, nuisance=1.0):
+        """Prior standard deviation of every column for a factor on delta of every owner, and one on all nuisance."""
+        psi = np.asarray(factors, dtype=float)[self.whitening.owner]
+        return np.concatenate([np.full(self.n_nuisance, nuisance), psi])
+
+    def by_owner(self, slopes):
+        """Derivatives by the logarithms of those factors from derivatives by column."""
+        return np.bincount(self.whitening.owner, weights=slopes[self.n_nuisance :], minlength=self.n_owners)
 
 
 @dataclass(frozen=True)
@@ -155,35 +221,21 @@ class WhitenedFactor:
     log_scale: float
 
 
-def whitened(factors, whitening, nuisance_std):
-    """The factors in whitened columns, one WhitenedFactor per group.
-
-    Nuisance columns come first, so that the last block of a posterior factor is the one with
-    nuisance integrated out.
-
-    Parameters
-    ----------
-    factors : Factors
-        Columns [phi, nuisance, y].
-    whitening : Whitening
-    nuisance_std : ndarray of shape (n_nuisance,)
-        Prior standard deviations of the nuisance columns.
-    """
-    n, n_nuisance = len(whitening.W), len(nuisance_std)
+def whitened(factors, columns):
+    """The factors in whitened columns, one WhitenedFactor per group."""
     groups = {}
     for name, factor in factors.groups.items():
-        nuisance = factor.R[:, n : n + n_nuisance] * nuisance_std
-        rows = np.hstack([nuisance, factor.R[:, :n] @ whitening.W, factor.R[:, -1:]])
+        rows = columns.rows(factor.R)
         T = np.zeros((rows.shape[1],) * 2)
-        fold(T, np.ascontiguousarray(rows))
+        fold(T, rows)
         groups[name] = WhitenedFactor(T, factor.n_rows, factor.log_scale)
     return groups
 
 
-def posterior_factor(groups, sigmas, n_nuisance, prior_std=1.0):
+def posterior_factor(groups, sigmas, prior_std):
     """R of the posterior and log p(y), from whitened groups.
 
-    Folding T_g / sigma_g of all groups into the identity of the prior gives R with posterior
+    Folding T_g / sigma_g of all groups into the diagonal of the prior gives R with posterior
     covariance (R'R)^-1; with prior_std = 1 every singular value is >= 1. The last column holds the
     targets, the last diagonal element the misfit.
 
@@ -192,9 +244,8 @@ def posterior_factor(groups, sigmas, n_nuisance, prior_std=1.0):
     groups : dict of WhitenedFactor
     sigmas : dict
         Group name -> noise sigma.
-    n_nuisance : int
-    prior_std : float
-        Common factor on the prior standard deviation of psi (on delta).
+    prior_std : ndarray of shape (size - 1,)
+        Prior standard deviation of each column.
 
     Returns
     -------
@@ -202,10 +253,8 @@ def posterior_factor(groups, sigmas, n_nuisance, prior_std=1.0):
     evidence : float
         log p(y), nuisance integrated out [2]_.
     """
-    size = len(next(iter(groups.values())).T)
-    rank = size - n_nuisance - 1
-    R = np.diag(np.r_[np.ones(n_nuisance), np.full(rank, 1.0 / prior_std), 0.0])
-    minus_twice_log = 2.0 * rank * np.log(prior_std)
+    R = np.diag(np.append(1.0 / prior_std, 0.0))
+    minus_twice_log = 2.0 * np.log(prior_std).sum()
     for name, group in groups.items():
         fold(R, group.T / sigmas[name])
         minus_twice_log += 2 * (group.n_rows * np.log(sigmas[name]) + group.log_scale)
@@ -215,33 +264,33 @@ def posterior_factor(groups, sigmas, n_nuisance, prior_std=1.0):
     return R, -0.5 * float(minus_twice_log)
 
 
-def solve(factors, whitening, sigmas, nuisance_std, prior_std=1.0):
+def solve(factors, columns, sigmas, prior_factors=(1.0,), nuisance=1.0):
     """Posterior mean and covariance from the factors.
 
     Parameters
     ----------
     factors : Factors
         Columns [phi, nuisance, y].
-    whitening : Whitening
+    columns : Columns
     sigmas : dict
         Group name -> noise sigma.
-    nuisance_std : ndarray of shape (n_nuisance,)
-        Prior standard deviations of the nuisance columns.
-    prior_std : float
-        Common factor on the prior standard deviation of the functions (on delta).
+    prior_factors : sequence of float
+        Factor on the prior standard deviation of the functions of each owner (on delta).
+    nuisance : float
+        Factor on nuisance_std.
 
     References
     ----------
     .. [1] Foster et al., J. Mach. Learn. Res. 10, 857 (2009): stable sparse GP by QR.
     .. [2] Quiñonero-Candela, Rasmussen, J. Mach. Learn. Res. 6, 1939 (2005): DTC.
     """
-    n_nuisance = len(nuisance_std)
-    R, evidence = posterior_factor(whitened(factors, whitening, nuisance_std), sigmas, n_nuisance, prior_std)
+    n_nuisance, W = columns.n_nuisance, columns.whitening.W
+    R, evidence = posterior_factor(whitened(factors, columns), sigmas, columns.prior_std(prior_factors, nuisance))
     solution = solve_triangular(R[:-1, :-1], R[:-1, -1])
     R_psi = R[n_nuisance:-1, n_nuisance:-1]
     return Solution(
-        weights=whitening.W @ solution[n_nuisance:],
-        nuisance=solution[:n_nuisance] * nuisance_std,
-        posterior=solve_triangular(R_psi, whitening.W.T, trans="T").T,
+        weights=W @ solution[n_nuisance:],
+        nuisance=solution[:n_nuisance] * columns.nuisance_std,
+        posterior=solve_triangular(R_psi, W.T, trans="T").T,
         evidence=evidence,
     )

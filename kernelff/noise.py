@@ -73,5 +73,10 @@ class Noise:
 
     def sigma(self, name):
         """Sigma of a group."""
-        kind, _, config = name.partition(":")
+        kind, config = kind_of(name), name.partition(":")[2]
         return self.config[config][kind] if config else getattr(self, kind)
+
+
+def kind_of(name):
+    """Kind of label of a noise group: "forces" of "forces" and of "forces:surface"."""
+    return name.partition(":")[0]

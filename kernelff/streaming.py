@@ -7,19 +7,21 @@ the factors, whatever the number of frames.
 """
 
 import time
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
 
 from kernelff.assembly import Targets, fill_gradient_rows, local_values, n_functions, neighbors_of
 from kernelff.factors import Factors
-from kernelff.noise import Noise
+from kernelff.noise import KINDS, Noise, kind_of
 from kernelff.threads import one_blas_thread
 
 _ROWS_PER_CHUNK = 4  # times the number of columns: merging then costs little beside folding
 _MIN_ROWS = 2048
 _SECONDS_BETWEEN_CHECKPOINTS = 10.0
+_GOLDEN = 0.6180339887498949
 
 
 @dataclass(frozen=True)
@@ -33,18 +35,32 @@ class Problem:
     frames : list of ase.Atoms
     targets : list of Targets
     noise : Noise
+    sampled : dict
+        Kind of label -> share of the rows that are kept as they are beside the factors.
     """
 
     terms: list
     frames: list
     targets: list[Targets]
     noise: Noise
+    sampled: dict = field(default_factory=dict)
 
     def part(self, chosen):
         """The problem of some frames, chosen by a boolean mask."""
         keep = [k for k, one in enumerate(chosen) if one]
-        frames, targets = [self.frames[k] for k in keep], [self.targets[k] for k in keep]
-        return Problem(self.terms, frames, targets, self.noise)
+        return replace(self, frames=[self.frames[k] for k in keep], targets=[self.targets[k] for k in keep])
+
+    def sampling(self, most):
+        """The same problem with at most about `most` rows in all kept, kind -> number."""
+        totals = Counter()
+        for k in range(len(self.frames)):
+            totals.update(self.rows_of(k))
+        return replace(self, sampled={kind: min(1.0, n / max(totals[kind], 1)) for kind, n in most.items()})
+
+    @property
+    def kinds(self):
+        """Kinds of labels that occur."""
+        return {kind for k in range(len(self.frames)) for kind, n in self.rows_of(k).items() if n}
 
     n_nuisance = 1  # the hydrostatic offset of the stress labels, eV/Å^3
 
@@ -112,6 +128,28 @@ def stream(problem, n_jobs=1, checkpoint=None, progress=None):
     return factors
 
 
+def stream_folds(problem, folds, n_jobs=1, checkpoints=None, progress=None):
+    """Yield (fold, its Factors) for every fold, in ascending order.
+
+    Parameters
+    ----------
+    problem : Problem
+    folds : ndarray of int, shape (n_frames,)
+    n_jobs : int
+    checkpoints : Checkpoints or None
+    progress : callable or None
+        Called with (rows done, rows in all), counting all folds.
+    """
+    counts = np.array([sum(problem.rows_of(k).values()) for k in range(len(problem.frames))])
+    before = 0
+    for fold in np.unique(folds):
+        part = problem.part(folds == fold)
+        checkpoint = checkpoints.of(fold, part) if checkpoints else None
+        callback = progress and (lambda done, _, before=before: progress(before + done, counts.sum()))
+        yield int(fold), stream(part, n_jobs, checkpoint, callback)
+        before += counts[folds == fold].sum()
+
+
 def extend(factors, problem, n_jobs=1):
     """Fold the rows of new frames into factors, in place: those of one chunk directly, of many in parallel."""
     if len(problem.chunks()) > 1:
@@ -119,41 +157,6 @@ def extend(factors, problem, n_jobs=1):
         return
     with one_blas_thread():
         chunk_factors(problem, 0, len(problem.frames), factors)
-
-
-def predict_and_fold(problem, solution, factors, n_jobs=1):
-    """Predict the labels of new frames by a solution, then fold their rows into the factors.
-
-    Parameters
-    ----------
-    problem : Problem
-        Of the new frames.
-    solution : Solution
-        Of a fit without them.
-    factors : Factors
-        Extended in place.
-    n_jobs : int
-        Threads.
-
-    Returns
-    -------
-    dict
-        Kind -> list of (errors, posterior sds), one pair of arrays per frame, those of energies and
-        virials divided by sqrt(n_atoms).
-    """
-    weights = np.concatenate([solution.weights, solution.nuisance, [-1.0]])
-    residuals = {}
-    with one_blas_thread():
-        tasks = [(problem, k) for k in range(len(problem.frames))]
-        for atoms, rows in zip(problem.frames, _in_order(_frame_rows, tasks, n_jobs), strict=True):
-            for kind, block in rows.items():
-                root = 1.0 if kind == "forces" else np.sqrt(len(atoms))
-                sds = np.linalg.norm(block[:, : len(solution.weights)] @ solution.posterior, axis=1)
-                residuals.setdefault(kind, []).append((block @ weights / root, sds / root))
-                name, scale = problem.noise.of(kind, atoms)
-                block /= scale
-                factors.group(name).add(block, len(block) * np.log(scale))
-    return residuals
 
 
 def _in_order(function, tasks, n_jobs):
@@ -168,52 +171,47 @@ def _in_order(function, tasks, n_jobs):
         yield from Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")(calls)
 
 
-def _frame_rows(problem, k):
-    """Rows of frame k by kind, as they are (not divided by their noise scale)."""
-    rows = {kind: np.zeros((n, problem.m)) for kind, n in problem.rows_of(k).items()}
-    _fill_frame(problem, k, rows)
-    return {kind: block for kind, block in rows.items() if len(block)}
-
-
 def chunk_factors(problem, start, stop, factors=None):
     """Factors of the frames start..stop, each noise group by itself, folded into `factors` if given."""
-    blocks = _row_blocks(problem, range(start, stop))
-    log_scales = dict.fromkeys(blocks, 0.0)
+    blocks, scales, units = _row_blocks(problem, range(start, stop))
     filled = dict.fromkeys(blocks, 0)
     for k in range(start, stop):
-        rows, scales = _empty_rows(problem, k, blocks, filled)
-        _fill_frame(problem, k, rows)
-        for kind, (name, scale) in scales.items():
-            rows[kind] /= scale
-            log_scales[name] += len(rows[kind]) * np.log(scale)
+        _fill_frame(problem, k, _empty_rows(problem, k, blocks, filled, scales, units))
     factors = factors or Factors(problem.m)
     for name, block in blocks.items():
-        factors.group(name).add(block, log_scales[name])
+        kept = _kept(len(block), start, problem.sampled.get(kind_of(name), 0.0))
+        factors.group(name).add(block, scales[name], kept, units[name][kept])
     return factors
 
 
+def _kept(n, offset, share):
+    """Which of n rows to keep: evenly spread, in step with no pattern of atoms or components."""
+    return np.flatnonzero(((np.arange(n) + 1) * _GOLDEN + offset * _GOLDEN**2) % 1.0 < share)
+
+
 def _row_blocks(problem, indices):
-    """One zeroed array of rows per noise group."""
-    counts = {}
+    """By noise group: zeroed rows, and ones for their scales and units."""
+    counts = Counter()
     for k in indices:
         for kind, n in problem.rows_of(k).items():
             if n:
-                name, _ = problem.noise.of(kind, problem.frames[k])
-                counts[name] = counts.get(name, 0) + n
-    return {name: np.zeros((n, problem.m)) for name, n in counts.items()}
+                counts[problem.noise.of(kind, problem.frames[k])[0]] += n
+    blocks = {name: np.zeros((n, problem.m)) for name, n in counts.items()}
+    scales, units = ({name: np.ones(n) for name, n in counts.items()} for _ in range(2))
+    return blocks, scales, units
 
 
-def _empty_rows(problem, k, blocks, filled):
-    """Views of the rows of frame k by kind, and (group, scale) of the kinds it carries."""
-    rows = {kind: np.zeros((0, problem.m)) for kind in ("energy", "forces", "virial")}
-    scales = {}
+def _empty_rows(problem, k, blocks, filled, scales, units):
+    """Views of the rows of frame k by kind, whose scales and units are set."""
+    rows = {kind: np.zeros((0, problem.m)) for kind in KINDS}
     for kind, n in problem.rows_of(k).items():
         if n:
             name, scale = problem.noise.of(kind, problem.frames[k])
-            rows[kind] = blocks[name][filled[name] : filled[name] + n]
+            mine = slice(filled[name], filled[name] + n)
+            rows[kind], scales[name][mine] = blocks[name][mine], scale
+            units[name][mine] = scale if kind == "forces" else scale / len(problem.frames[k])
             filled[name] += n
-            scales[kind] = name, scale
-    return rows, scales
+    return rows
 
 
 def _fill_frame(problem, k, rows):

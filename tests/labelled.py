@@ -51,5 +51,5 @@ def small_soap():
 
 
 def small_model(n_sparse=30, **settings):
-    """An unfitted SparseGPR on a small SOAP."""
-    return kff.SparseGPR(small_soap(), n_sparse=n_sparse, **settings)
+    """An unfitted SparseGPR on a small SOAP, with fixed sigmas unless told otherwise."""
+    return kff.SparseGPR(small_soap(), n_sparse=n_sparse, **{"hyperparameters": "fixed"} | settings)

@@ -121,6 +121,7 @@ def test_what_cannot_be_learnt_is_refused_and_changes_nothing(parts, tmp_path):
 def test_several_descriptors(parts, test):
     A, B, _ = parts
     settings = {"n_sparse": [20, 4], "delta": [1.0, 0.1], "e0": {"Cu": -0.1}, "calibrate": False, "n_jobs": 1}
+    settings["hyperparameters"] = "fixed"
     model = kff.SparseGPR([small_soap(), kff.PairDistances(cutoff=3.0)], **settings).fit(A)
     whole = kff.SparseGPR([small_soap(), kff.PairDistances(cutoff=3.0)], **settings)
     whole._make_terms = lambda frames: list(model.potential_.terms)

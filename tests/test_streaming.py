@@ -10,6 +10,7 @@ import pytest
 from labelled import emt_frames, small_model
 
 from kernelff import streaming
+from kernelff.crossvalidation import fold_of
 from kernelff.io.label_keys import labels
 
 
@@ -58,7 +59,7 @@ def kill_after(n):
 
 @pytest.mark.parametrize("n_chunks", [1, 3])
 def test_resumed_fit_is_bitwise_the_same(frames, small_chunks, tmp_path, n_chunks):
-    path = tmp_path / "fit.ckpt"
+    path = tmp_path / "fit.checkpoint"
     with pytest.raises(Killed):
         small_model(n_jobs=1).fit(frames, checkpoint=path, progress=kill_after(n_chunks))
     assert path.exists()
@@ -66,16 +67,18 @@ def test_resumed_fit_is_bitwise_the_same(frames, small_chunks, tmp_path, n_chunk
     resumed = small_model(n_jobs=2).fit(frames, checkpoint=path, progress=lambda done, total: seen.append(done))
     untouched = small_model(n_jobs=1).fit(frames)
     assert np.array_equal(weights(resumed), weights(untouched))
-    assert len(seen) == len(problem_of(frames).chunks()) - n_chunks
+    assert len(seen) == n_chunks_of(frames) - n_chunks
     assert not path.exists()
 
 
-def problem_of(frames):
-    return small_model()._make_problem(frames, [labels(atoms) for atoms in frames])
+def n_chunks_of(frames):
+    problem = small_model()._make_problem(frames, [labels(atoms) for atoms in frames])
+    folds = fold_of(frames)
+    return sum(len(problem.part(folds == fold).chunks()) for fold in np.unique(folds))
 
 
 def test_checkpoint_of_another_fit_is_refused(frames, small_chunks, tmp_path):
-    path = tmp_path / "fit.ckpt"
+    path = tmp_path / "fit.checkpoint"
     with pytest.raises(Killed):
         small_model(n_jobs=1).fit(frames, checkpoint=path, progress=kill_after(1))
     with pytest.raises(ValueError, match="other data or other settings"):
@@ -83,21 +86,31 @@ def test_checkpoint_of_another_fit_is_refused(frames, small_chunks, tmp_path):
 
 
 def test_damaged_checkpoint_is_refused(frames, small_chunks, tmp_path):
-    path = tmp_path / "fit.ckpt"
+    path = tmp_path / "fit.checkpoint"
     with pytest.raises(Killed):
         small_model(n_jobs=1).fit(frames, checkpoint=path, progress=kill_after(1))
-    path.write_bytes(path.read_bytes()[:-100])
+    part = next(path.iterdir())
+    part.write_bytes(part.read_bytes()[:-100])
     with pytest.raises(ValueError, match="truncated"):
         small_model(n_jobs=1).fit(frames, checkpoint=path)
 
 
+def test_checkpoint_needs_a_folder(frames, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="is a file; a folder is needed"):
+        small_model().fit(frames, checkpoint=tmp_path / "file")
+    with pytest.raises(ValueError, match="does not exist"):
+        small_model().fit(frames, checkpoint=tmp_path / "nowhere" / "fit")
+
+
 def test_fit_killed_without_warning_resumes_bitwise(frames, small_chunks, tmp_path):
     """kill -9 in the middle of a fit of another process."""
-    path = tmp_path / "fit.ckpt"
+    path = tmp_path / "fit.checkpoint"
     script = f"""
 import os, signal, sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from kernelff import streaming
+from kernelff.crossvalidation import fold_of
 from labelled import emt_frames, small_model
 streaming._MIN_ROWS, streaming._ROWS_PER_CHUNK, streaming._SECONDS_BETWEEN_CHECKPOINTS = 40, 1, -1.0
 seen = []
@@ -113,4 +126,4 @@ small_model(n_jobs=1).fit(emt_frames(12, 7), checkpoint={str(path)!r}, progress=
     resumed = small_model(n_jobs=1).fit(frames, checkpoint=path, progress=lambda done, total: seen.append(done))
     untouched = small_model(n_jobs=1).fit(frames)
     assert np.array_equal(weights(resumed), weights(untouched))
-    assert 0 < len(seen) < len(problem_of(frames).chunks())
+    assert 0 < len(seen) < n_chunks_of(frames)

@@ -9,7 +9,7 @@ import typer
 
 from kernelff.cli.console import check_writable, console, fail, guarded, note
 from kernelff.cli.data import load_frames
-from kernelff.cli.tables import rich_table
+from kernelff.cli.tables import chosen_hyperparameters, held_out_errors, rich_table, text_table
 from kernelff.config import FitConfig, read_config
 from kernelff.io import shared_frames
 from kernelff.report.cells import error_table
@@ -40,6 +40,10 @@ def fit(
     atom_sigma: Annotated[float | None, typer.Option(help="Width of an atom, Å.", rich_help_panel=_MODEL)] = None,
     zeta: Annotated[float | None, typer.Option(help="Kernel exponent.", rich_help_panel=_MODEL)] = None,
     delta: Annotated[float | None, typer.Option(help="Kernel amplitude, eV.", rich_help_panel=_MODEL)] = None,
+    hyperparameters: Annotated[
+        str | None,
+        typer.Option(help="How sigmas and delta are chosen: cv, evidence, fixed.", rich_help_panel=_MODEL),
+    ] = None,
     sigma_energy: Annotated[
         float | None, typer.Option(help="Noise of energies, eV per atom.", rich_help_panel=_MODEL)
     ] = None,
@@ -86,6 +90,7 @@ def fit(
             "sigma_energy": sigma_energy,
             "sigma_forces": sigma_forces,
             "sigma_virial": sigma_virial,
+            "hyperparameters": hyperparameters,
             "sparse_method": sparse_method,
             "random_state": seed,
             "n_jobs": jobs,
@@ -144,6 +149,11 @@ def run_fit(estimator, frames, checkpoint=None):
         f"Fitted in {time.perf_counter() - start:.1f} s: {estimator.n_sparse_} sparse environments, "
         f"rank {estimator.rank_}"
     )
+    if estimator.search_:
+        how = "held-out errors" if estimator.hyperparameters == "cv" else "evidence"
+        console.print(text_table(chosen_hyperparameters(estimator), f"Chosen by {how}"))
+    elif estimator.cv_errors_:
+        console.print(f"Errors on held-out frames: {held_out_errors(estimator.cv_errors_)}")
     if abs(estimator.stress_offset_) > 0.3:
         console.print(
             f"The stress labels differ from the energies by a constant {estimator.stress_offset_:+.2f} GPa; "

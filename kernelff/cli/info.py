@@ -7,7 +7,7 @@ import typer
 from ase.data import chemical_symbols
 
 from kernelff.cli.console import console, fail, guarded
-from kernelff.cli.tables import text_table
+from kernelff.cli.tables import held_out_errors, text_table
 from kernelff.io import describe, read_raw_frames
 from kernelff.io.model_file import load, read_model
 from kernelff.report.cells import number
@@ -71,9 +71,10 @@ def model_rows(path):
     if settings:
         facts = header["potential"]["metadata"]
         noise = {f"sigma {name}": round(sigma, 6) for name, sigma in facts["sigmas"].items()}
-        rows.append(
-            ("noise", _listed(noise | {"delta times": facts["delta_scale"]}) + f" ({settings['hyperparameters']})")
-        )
+        scales = ", ".join(f"{scale:.3g}" for scale in facts["delta_scales"])
+        rows.append(("noise", f"{_listed(noise)}, delta times {scales} ({settings['hyperparameters']})"))
+        if facts["cv_errors"]:
+            rows.append(("held-out errors", held_out_errors(facts["cv_errors"])))
         rows.append(("sparse set", f"chosen by {settings['sparse_method']}, seed {settings['random_state']}"))
         rows += _fit_rows(facts)
     error_bars = any(name.startswith("posterior") for name in arrays)

@@ -51,6 +51,41 @@ def text_table(rows, title):
     return rich
 
 
+def held_out_errors(errors):
+    """Mean absolute errors on held-out frames in one line.
+
+    Parameters
+    ----------
+    errors : dict
+        `LinearModel.cv_errors_`.
+    """
+    units = {"energy": "meV/atom", "forces": "meV/Å"}
+    found = [f"{kind} {1e3 * errors[kind]['mae']:.3g} {unit}" for kind, unit in units.items() if kind in errors]
+    return ", ".join(found)
+
+
+def chosen_hyperparameters(model):
+    """What the search of a fit has changed, as rows for `text_table`.
+
+    Parameters
+    ----------
+    model : LinearModel
+        Fitted, its `search_` not None.
+    """
+    before, units = model.search_, {"energy": "meV/atom", "forces": "meV/Å", "virial": "meV/atom"}
+    rows = [
+        (f"sigma {name}", f"{1e3 * before['sigmas'][name]:.3g} -> {1e3 * sigma:.3g} {units[name]}")
+        for name, sigma in model.sigmas_.items()
+        if name in units
+    ]
+    pairs = zip(before["delta_scales"], model.delta_scales_, strict=True)
+    rows += [("delta", "times " + ", ".join(f"{new / old:.3g}" for old, new in pairs))]
+    if before["cv_errors"]:
+        change = f"{held_out_errors(before['cv_errors'])} -> {held_out_errors(model.cv_errors_)}"
+        rows.append(("held-out errors", change))
+    return rows
+
+
 def _headings(table):
     """Header with the title of each group, in lines, above its first column."""
     header = [_SHORT.get(name, name) for name in table.header]

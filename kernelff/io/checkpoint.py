@@ -1,4 +1,4 @@
-"""Checkpoint of a running fit: the factors of the chunks that are done."""
+"""Checkpoints of a running fit: the factors of the chunks that are done, a file for every fold of the frames."""
 
 import hashlib
 import json
@@ -12,8 +12,41 @@ from kernelff.io.safe_file import read_checked, write_checked
 _KIND = "fit checkpoint"
 
 
+class Checkpoints:
+    """The folder of a fit's checkpoints.
+
+    Parameters
+    ----------
+    folder : path-like
+        Made if it does not exist; the folder that it stands in must.
+    """
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        if self.folder.exists() and not self.folder.is_dir():
+            raise ValueError(f"checkpoint: {str(folder)!r} is a file; a folder is needed. Give another path.")
+        if not self.folder.parent.is_dir():
+            raise ValueError(f"checkpoint: the folder {str(self.folder.parent)!r} does not exist. Make it first.")
+        self.folder.mkdir(exist_ok=True)
+
+    def of(self, fold, problem):
+        """The checkpoint of one fold of the frames."""
+        return Checkpoint(self.folder / f"fold{fold}", problem)
+
+    def remove(self):
+        """Delete the checkpoints of a fit that is done, and the folder when nothing else is in it."""
+        for path in self.folder.glob("fold*"):
+            path.unlink()
+        self.tidy()
+
+    def tidy(self):
+        """Delete the folder if it is empty."""
+        if not any(self.folder.iterdir()):
+            self.folder.rmdir()
+
+
 class Checkpoint:
-    """A checkpoint file that belongs to one fit and no other.
+    """A checkpoint file that belongs to one fold of one fit and no other.
 
     Parameters
     ----------
@@ -34,7 +67,7 @@ class Checkpoint:
         params, arrays = read_checked(self.path, _KIND)
         if params["fingerprint"] != self.fingerprint:
             raise ValueError(
-                f"checkpoint: {str(self.path)!r} belongs to a fit of other data or other settings. "
+                f"checkpoint: {str(self.path.parent)!r} belongs to a fit of other data or other settings. "
                 "Give another path, or delete it to start anew."
             )
         return params["done"], Factors.from_state(params["factors"], arrays)
@@ -44,13 +77,10 @@ class Checkpoint:
         params = {"fingerprint": self.fingerprint, "done": done, "factors": factors_params}
         write_checked(self.path, _KIND, params, arrays)
 
-    def remove(self):
-        self.path.unlink(missing_ok=True)
-
 
 def fingerprint(problem):
     """Hash of everything that the factors depend on."""
-    digest = hashlib.sha256(repr((problem.noise, problem.m)).encode())
+    digest = hashlib.sha256(repr((problem.noise, problem.m, problem.sampled)).encode())
     for term in problem.terms:
         params, arrays = term.to_state()
         digest.update(json.dumps(params, sort_keys=True).encode())

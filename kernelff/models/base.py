@@ -11,21 +11,23 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from kernelff.assembly import VOIGT, Targets, n_functions, term_columns
-from kernelff.calibration import Calibration, held_out
+from kernelff.calibration import Calibration
+from kernelff.crossvalidation import ALWAYS_TRAINED, SAMPLE, CrossValidation, fold_of, mean_errors
 from kernelff.e0 import fit_e0
 from kernelff.evaluation import evaluate_frames
-from kernelff.evidence import maximise_evidence
-from kernelff.factors import Whitening, solve, whitened
+from kernelff.factors import Columns, Factors, Whitening, solve
 from kernelff.forecast import forecast
-from kernelff.io.checkpoint import Checkpoint, data_hash
+from kernelff.hyperparameters import Hyperparameters, choose, without_needless_nuisance
+from kernelff.io.checkpoint import Checkpoints, data_hash
 from kernelff.io.frame_checks import check_frames, isolated_atom_energies
 from kernelff.io.label_keys import labels
+from kernelff.io.label_noise import label_noise
 from kernelff.io.model_file import write_model
 from kernelff.io.stress_check import check_stress
 from kernelff.noise import KINDS, Noise
 from kernelff.potential import Potential, baseline_results
 from kernelff.progress import as_callback
-from kernelff.streaming import Problem, extend, predict_and_fold, stream
+from kernelff.streaming import Problem, extend, stream_folds
 from kernelff.threads import one_blas_thread
 from kernelff.uncertainty import Posterior
 from kernelff.version import __version__
@@ -34,6 +36,9 @@ from kernelff.zbl import ZBL
 _SIGMAS = (0.0025, 0.05, 0.2)  # energy, forces, virial where nothing is given; by grouped cross-validation
 _STRESS_OFFSET_STD = 0.02  # eV/Å^3 (3 GPa): prior of the constant offset of the stress labels
 _NO_OFFSET_STD = 1e-12
+_FITTED = (  # plain attributes that go into the model file
+    "rank_ evidence_ stress_offset_ sigmas_ delta_scales_ offset_scale_ cv_errors_ search_ fit_time_"
+).split()
 
 
 class LinearModel(BaseEstimator):
@@ -79,30 +84,39 @@ class LinearModel(BaseEstimator):
         check_stress(frames, "training frames", found=checked.labels)
         with one_blas_thread():  # the same bits for any number of threads
             problem = self._make_problem(list(frames), checked.labels)
-            return self._fit(problem, checkpoint, progress, start)
+            return self._fit(problem, checked.labels, checkpoint, progress, start)
 
-    def _fit(self, problem, checkpoint, progress, start):
-        held = held_out(problem.frames) if self.calibrate else np.zeros(len(problem.frames), dtype=bool)
-        rest = problem.part(~held)
-        saved = Checkpoint(checkpoint, rest) if checkpoint else None
-        with as_callback(progress, "fitting") as callback:
-            factors = stream(rest, self.n_jobs, saved, callback)
+    def _fit(self, problem, found, checkpoint, progress, start):
+        whitening = whiten(problem.terms, self.jitter)
+        columns = Columns(self._nuisance_std(problem.kinds), whitening)
+        saved = Checkpoints(checkpoint) if checkpoint else None
+        try:
+            factors, validation = self._stream(problem, columns, saved, progress)
+        finally:
+            if saved:
+                saved.tidy()
         streamed = time.perf_counter()
-        whitening, calibration = whiten(problem.terms, self.jitter), None
-        self._choose_noise(factors, whitening)
-        if held.any():
-            solution = self._solve(factors, whitening)
-            residuals = predict_and_fold(problem.part(held), solution, factors, self.n_jobs)
-            calibration = Calibration.fit(residuals)
-        solution = self._solve(factors, whitening)
+        calibration = self._choose(validation, columns, problem.frames, found)
+        solution = self._solve(factors, columns)
         self.factors_ = factors
         facts = {"data_hash": data_hash(problem.frames), "n_frames": len(problem.frames)}
         repulsion = ZBL.below(problem.frames) if self.zbl else None  # zero in all of these frames: no target changes
-        self._finish(problem.terms, whitening, solution, calibration, facts, repulsion)
+        self._finish(problem.terms, columns, solution, calibration, facts, repulsion)
         if saved:
             saved.remove()
         self.fit_time_ = {"rows": streamed - start, "solve": time.perf_counter() - streamed}
         return self
+
+    def _stream(self, problem, columns, saved, progress):
+        """The factors of all frames, and their folds."""
+        factors, validation = Factors(problem.m), CrossValidation(columns)
+        sampled, folds = problem.sampling(SAMPLE), self._folds(problem.frames)
+        with as_callback(progress, "fitting") as callback:
+            for fold, part in stream_folds(sampled, folds, self.n_jobs, saved, callback):
+                validation.add(part, held_out=fold != ALWAYS_TRAINED)
+                part.drop_samples()
+                factors.merge(part)
+        return factors, validation
 
     def partial_fit(self, frames, y=None):
         """Learn from more frames: their rows are folded into the factors, then one new solve.
@@ -155,15 +169,15 @@ class LinearModel(BaseEstimator):
             factors = self.factors_.copy()
             extend(factors, Problem(old.terms, frames, targets, self._noise()), self.n_jobs)
             folded = time.perf_counter()
-            whitening = Whitening(old.posterior.W, n_functions(old.terms) - old.posterior.W.shape[1])
-            solution = self._solve(factors, whitening)
+            columns = Columns(self._nuisance_std(factors.kinds), whiten_again(old.terms, old.posterior.W))
+            solution = self._solve(factors, columns)
         self.factors_ = factors
         facts = {
             "data_hash": data_hash(frames, old.metadata["data_hash"]),
             "n_frames": old.metadata["n_frames"] + len(frames),
         }
         repulsion = ZBL.below(frames, old.repulsion) if old.repulsion else None
-        self._finish(old.terms, whitening, solution, self.calibration_, facts, repulsion)
+        self._finish(old.terms, columns, solution, self.calibration_, facts, repulsion)
         self.fit_time_ = {"rows": folded - start, "solve": time.perf_counter() - folded}
         return self
 
@@ -235,10 +249,7 @@ class LinearModel(BaseEstimator):
         if settings["e0"] is not None:
             settings["e0"] = {str(key): float(value) for key, value in settings["e0"].items()}
         factors, arrays = self.factors_.to_state()
-        fitted = {
-            name: getattr(self, name)
-            for name in ("rank_", "evidence_", "stress_offset_", "sigmas_", "delta_scale_", "fit_time_")
-        }
+        fitted = {name: getattr(self, name) for name in _FITTED}
         return {"kind": type(self).__name__, "settings": settings, "fitted": fitted, "factors": factors}, arrays
 
     def _noise(self):
@@ -292,28 +303,47 @@ class LinearModel(BaseEstimator):
             virial = None if virial is None else virial - np.array([base.virial[a, b] for a, b in VOIGT])
         return Targets(energy, forces, virial)
 
-    def _choose_noise(self, factors, whitening):
-        """Set sigmas_ and delta_scale_: as given, by evidence what is not."""
-        noise = self._noise()
-        self.sigmas_, self.delta_scale_ = {name: noise.sigma(name) for name in factors.groups}, 1.0
-        if self.hyperparameters == "evidence" and self.loss_weights is None:
-            given = {kind for kind in KINDS if getattr(self, f"sigma_{kind}") is not None}
-            given |= set() if self.delta is None else {"delta"}
-            groups = whitened(factors, whitening, self._nuisance_std(factors))
-            self.sigmas_, self.delta_scale_, *_ = maximise_evidence(groups, self.sigmas_, 1, given)
+    @property
+    def _searches(self):
+        return self.hyperparameters != "fixed" and self.loss_weights is None
 
-    def _solve(self, factors, whitening):
+    def _folds(self, frames):
+        """Fold of every frame for cross-validation; one that is never held out where none is needed."""
+        wanted = self.calibrate or self._searches
+        return fold_of(frames) if wanted else np.full(len(frames), ALWAYS_TRAINED)
+
+    def _choose(self, validation, columns, frames, found):
+        """Set sigmas_ and delta_scales_ as given or chosen, and cv_errors_; return the Calibration."""
+        noise = self._noise()
+        start = Hyperparameters({name: noise.sigma(name) for name in validation.total}, (1.0,) * columns.n_owners)
+        if self._searches:
+            given = {kind for kind in KINDS if getattr(self, f"sigma_{kind}") is not None}
+            given |= set() if self.delta is None else set(range(columns.n_owners))
+            chosen = choose(self.hyperparameters, validation, start, given, label_noise(frames, found), len(frames))
+        else:
+            chosen = without_needless_nuisance(validation, start)
+        self.sigmas_, self.delta_scales_, self.offset_scale_ = chosen.sigmas, list(chosen.priors), chosen.nuisance
+        residuals = validation.residuals(chosen)
+        self.cv_errors_ = mean_errors(residuals)
+        self.search_ = None
+        if self._searches:
+            before = mean_errors(validation.residuals(without_needless_nuisance(validation, start)))
+            self.search_ = {"sigmas": start.sigmas, "delta_scales": list(start.priors), "cv_errors": before}
+        return Calibration.fit(residuals) if self.calibrate and residuals else None
+
+    def _solve(self, factors, columns):
         noise = self._noise()
         sigmas = {name: self.sigmas_.get(name, noise.sigma(name)) for name in factors.groups}
-        return solve(factors, whitening, sigmas, self._nuisance_std(factors), self.delta_scale_)
+        return solve(factors, columns, sigmas, self.delta_scales_, self.offset_scale_)
 
-    def _nuisance_std(self, factors):
+    def _nuisance_std(self, kinds):
         # only energies can tell an offset of the stress labels from the pressure itself
-        free = self.stress_offset and any(name.startswith("energy") for name in factors.groups)
+        free = self.stress_offset and "energy" in kinds
         return np.array([_STRESS_OFFSET_STD if free else _NO_OFFSET_STD])
 
-    def _finish(self, terms, whitening, solution, calibration, facts, repulsion):
-        self.rank_ = whitening.W.shape[1]
+    def _finish(self, terms, columns, solution, calibration, facts, repulsion):
+        W = columns.whitening.W
+        self.rank_ = W.shape[1]
         self.evidence_ = solution.evidence
         self.stress_offset_ = float(solution.nuisance[0] / _GPA)
         self.calibration_ = calibration
@@ -322,20 +352,28 @@ class LinearModel(BaseEstimator):
             "evidence": self.evidence_,
             "stress_offset_GPa": self.stress_offset_,
             "sigmas": self.sigmas_,
-            "delta_scale": self.delta_scale_,
+            "delta_scales": self.delta_scales_,
+            "cv_errors": self.cv_errors_,
         }
-        posterior = Posterior(solution.posterior, whitening.W, calibration or Calibration())
+        posterior = Posterior(solution.posterior, W, calibration or Calibration())
         self.potential_ = Potential(terms, solution.weights, self.e0_, posterior, self.baseline, metadata, repulsion)
 
 
 def whiten(terms, jitter):
-    """Whitening of the functions of all terms."""
+    """Whitening of the functions of all terms; the columns of each term have one owner."""
     K_MM = np.zeros((n_functions(terms),) * 2)
-    blocks = []
-    for term, columns in zip(terms, term_columns(terms), strict=True):
+    blocks, owners = [], []
+    for number, (term, columns) in enumerate(zip(terms, term_columns(terms), strict=True)):
         K_MM[columns, columns] = term.gram()
         blocks += [slice(columns.start + b.start, columns.start + b.stop) for b in term.blocks]
-    return Whitening.of(K_MM, blocks, jitter=jitter)
+        owners += [number] * len(term.blocks)
+    return Whitening.of(K_MM, blocks, jitter=jitter, owners=owners)
+
+
+def whiten_again(terms, W):
+    """The Whitening whose matrix a model has kept."""
+    ends = [columns.stop for columns in term_columns(terms)]
+    return Whitening(W, np.searchsorted(ends, np.argmax(W != 0, axis=0), side="right"))
 
 
 def as_list(value):

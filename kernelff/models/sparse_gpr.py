@@ -4,6 +4,7 @@ import numpy as np
 
 from kernelff.checks import require_positive
 from kernelff.descriptors import SOAP, PairDistances
+from kernelff.hyperparameters import METHODS as HYPERPARAMETERS
 from kernelff.kernels import DotProduct, SquaredExponential
 from kernelff.models.base import LinearModel, as_list
 from kernelff.neighbors import NeighborList, nearest_distance
@@ -39,14 +40,16 @@ class SparseGPR(LinearModel):
         config_type -> {"energy": ..., "forces": ..., "virial": ...}, any of them.
     loss_weights : tuple of three floats, optional
         (w_E, w_F, w_S) in place of the sigmas, see `noise.Noise.from_weights`.
-    hyperparameters : {"fixed", "evidence"}
-        How sigmas and delta that are None are chosen. "fixed": 0.0025 eV, 0.05 eV/Å, 0.2 eV and 2 eV,
-        by cross-validation on several elements. "evidence": sigma_forces, sigma_virial and a common
-        factor on delta maximise the evidence of the data, sigma_energy follows at a fixed ratio to
-        sigma_forces (the evidence alone is poor at it). Sigmas of frames keep their ratio to these.
+    hyperparameters : {"cv", "evidence", "fixed"}
+        How sigmas and delta that are None are chosen. "cv": by the errors on held-out frames (five folds of
+        neighbouring frames, from one pass over the data), their common size by evidence. "evidence": all maximise the
+        evidence but sigma_energy, at which it is poor; that one by held-out errors. "fixed": 0.0025 eV, 0.05 eV/Å,
+        0.2 eV and 2 eV, by cross-validation on several elements. Never below the noise that copies of a structure
+        show. Sigmas of frames keep their ratio to these.
     stress_offset : bool
         Learn a constant hydrostatic offset of the stress labels against the energies
-        (the Pulay stress of a plane-wave basis) instead of fitting it; False trusts them.
+        (the Pulay stress of a plane-wave basis) where one is clearly there, instead of fitting it; False
+        trusts them.
     e0 : dict, optional
         Element or atomic number -> energy of the isolated atom, eV; else from
         isolated-atom frames, else by least squares.
@@ -56,8 +59,8 @@ class SparseGPR(LinearModel):
         Add the screened repulsion of the nuclei below the shortest distances of the data, see `ZBL`:
         atoms that come closer are pushed apart. The fit itself is the same with and without.
     calibrate : bool
-        Hold out a tenth of the frames from a first solution, scale the error bars to their true errors,
-        then fit to all. Without it the sds are the bare posterior's, about ten times too small.
+        Map the error bars to the true errors of held-out frames, see calibration.py. Without it the sds are the bare
+        posterior's, about ten times too small.
     jitter : float
         Added to K_MM, only to reproduce models that were fitted with one.
     n_jobs : int
@@ -80,8 +83,12 @@ class SparseGPR(LinearModel):
         Of the error bars; None without calibration or with too few frames.
     sigmas_ : dict
         Noise sigmas that were used, by kind of label (and config_type).
-    delta_scale_ : float
-        Factor on delta that the evidence chose; 1 with fixed hyperparameters.
+    delta_scales_ : list of float
+        Factor on each descriptor's delta that was chosen; 1 with fixed hyperparameters.
+    cv_errors_ : dict
+        Kind of label -> {"mae", "rmse", "n"} on held-out frames, eV per atom or eV/Å; empty without folds.
+    search_ : dict or None
+        Sigmas, factors on delta and held-out errors before hyperparameters were chosen.
     evidence_ : float
         log p(labels) of the DTC model.
     fit_time_ : dict
@@ -112,7 +119,7 @@ class SparseGPR(LinearModel):
         sigma_virial=None,
         config_sigmas=None,
         loss_weights=None,
-        hyperparameters="fixed",
+        hyperparameters="cv",
         stress_offset=True,
         e0=None,
         baseline=None,
@@ -194,8 +201,8 @@ class SparseGPR(LinearModel):
         for n_sparse in counts:
             if n_sparse is not None and not (isinstance(n_sparse, (int, np.integer)) and n_sparse > 0):
                 raise ValueError(f"n_sparse: must be a whole number > 0 or None, got {n_sparse!r}.")
-        if self.hyperparameters not in ("fixed", "evidence"):
-            raise ValueError(f"hyperparameters: must be 'fixed' or 'evidence', got {self.hyperparameters!r}.")
+        if self.hyperparameters not in HYPERPARAMETERS:
+            raise ValueError(f"hyperparameters: must be one of {HYPERPARAMETERS}, got {self.hyperparameters!r}.")
         if not isinstance(self.n_jobs, (int, np.integer)) or self.n_jobs == 0:
             raise ValueError(f"n_jobs: must be a number of threads, or -1 for all cores, got {self.n_jobs!r}.")
         if not isinstance(self.zbl, (bool, np.bool_)):

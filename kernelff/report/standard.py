@@ -183,15 +183,16 @@ def _calibration_table(evaluation, calibration, name):
             continue
         inside = [100 * np.mean(np.abs(errors) <= width * sds) for width in found.quantiles.values()]
         rows.append([
-            kind, number(found.scale), f"{number(1e3 * found.floor)} {unit}", str(found.n),
+            kind, number(found.factor), f"{number(1e3 * found.stds[0])} {unit}", str(found.n),
             *(f"±{number(width)} sd" for width in found.quantiles.values()),
             *(f"{share:.0f} %" for share in inside),
         ])  # fmt: skip
-    header = ["", "factor", "floor", "held out", "68 %", "95 %", "68 %", "95 %"]
+    header = ["", "factor", "least", "held out", "68 %", "95 %", "68 %", "95 %"]
     groups = [("", 1), ("calibration", 3), ("interval", 2), (f"seen on {name} frames", 2)]
     caption = (
-        "The floor of an energy or virial is for one atom and grows with the square root of their number. Intervals "
-        "are the conformal ones of the held-out labels."
+        "By how much the posterior's standard deviation is too small in the middle of the held-out labels, and the "
+        "least one that is reported; for an energy or virial that is of one atom and grows with the square root of "
+        "their number. Intervals are the conformal ones of the held-out labels."
     )
     return Table(header, rows, groups, caption=caption)
 
