@@ -15,6 +15,7 @@ References
 .. [1] Ziegler, Biersack, Littmark, The Stopping and Range of Ions in Solids, Pergamon, New York (1985)
 """
 
+import numba
 import numpy as np
 from ase.data import covalent_radii
 from ase.units import Bohr, Hartree
@@ -24,8 +25,8 @@ from kernelff.neighbors import NeighborList
 from kernelff.results import Results, stress_of
 
 _COULOMB = Hartree * Bohr  # e^2 / (4 pi eps0), eV Å
-_C = np.array([0.18175, 0.50986, 0.28022, 0.02817])
-_D = np.array([3.19980, 0.94229, 0.40290, 0.20162])
+_C = (0.18175, 0.50986, 0.28022, 0.02817)
+_D = (3.19980, 0.94229, 0.40290, 0.20162)
 _SCREENING = 0.46850  # Å
 # inner / outer. Below `outer` the fit extrapolates, and turns attractive by some eV/Å where its kernels see nothing
 # they know, in dimers of silicon and copper from about 0.8 outer inwards: with any ratio from 0 to 0.7 their
@@ -55,9 +56,12 @@ class ZBL:
             raise ValueError(f"outer: distances must be finite and > 0 Å, got {outer!r}.")
         self.outer.flags.writeable = False
         self.cutoff = float(self.outer.max(initial=0.0))
-        self._row = np.full(len(covalent_radii) + 1, -1)  # the last row of the table below: no repulsion
+        self._row = np.full(len(covalent_radii) + 1, -1)  # the last row of the table: no repulsion
         self._row[list(self.species)] = np.arange(len(self.species))
-        self._outer = np.pad(self.outer, (0, 1))
+        z = np.array(self.species, dtype=float)
+        screening = _SCREENING / np.add.outer(z**0.23, z**0.23)
+        parameters = np.stack([self.outer, screening, _COULOMB * np.multiply.outer(z, z)], axis=-1)
+        self._table = np.pad(parameters, ((0, 1), (0, 1), (0, 0)))  # (n_species + 1, n_species + 1, 3)
 
     @classmethod
     def below(cls, frames, before=None):
@@ -91,13 +95,9 @@ class ZBL:
     def evaluate(self, neighbors):
         """Local energies (n_atoms,), half of each pair, and pair gradients de_i/dr_ij (n_pairs, 3)."""
         energies, gradients = np.zeros(neighbors.n_atoms), np.zeros((neighbors.n_pairs, 3))
-        close = np.flatnonzero(neighbors.distances < self.cutoff)
-        if len(close):
-            i, j, r = neighbors.i[close], neighbors.j[close], neighbors.distances[close]
-            z_i, z_j = neighbors.numbers[i], neighbors.numbers[j]
-            value, slope = _pair_energy(r, z_i, z_j, self._outer[self._row[z_i], self._row[z_j]])
-            energies += 0.5 * np.bincount(i, weights=value, minlength=neighbors.n_atoms)
-            gradients[close] = (0.5 * slope / r)[:, None] * neighbors.vectors[close]
+        if neighbors.distances.min(initial=np.inf) < self.cutoff:
+            pairs = neighbors.i, neighbors.j, neighbors.distances, neighbors.vectors
+            _add_pairs(*pairs, self._row[neighbors.numbers], self._table, energies, gradients)
         return energies, gradients
 
     def compute(self, atoms):
@@ -116,15 +116,31 @@ class ZBL:
         return cls(params["species"], params["outer"])
 
 
-def _pair_energy(r, z_1, z_2, outer):
-    """V and dV/dr, eV and eV/Å, of pairs at distances r; zero from `outer` on."""
-    screening = _SCREENING / (z_1**0.23 + z_2**0.23)
-    terms = _C * np.exp(-np.multiply.outer(r / screening, _D))
-    coulomb = _COULOMB * z_1 * z_2 / r
-    value = coulomb * terms.sum(axis=-1)
-    slope = -value / r - coulomb * (terms @ _D) / screening
-    width = np.where(outer > 0, (1 - _INNER) * outer, 1.0)
-    t = np.clip(1 - (outer - r) / width, 0.0, 1.0)  # exactly 1 from `outer` on
+@numba.njit(cache=True, nogil=True)
+def _add_pairs(i, j, distances, vectors, rows, table, energies, gradients):
+    """Add half of every pair closer than its outer distance to the energy of i, and the gradient by r_ij."""
+    for p in range(len(i)):
+        outer, screening, charge = table[rows[i[p]], rows[j[p]]]
+        r = distances[p]
+        if r < outer:
+            value, slope = _pair_energy(r, outer, screening, charge)
+            energies[i[p]] += 0.5 * value
+            for c in range(3):
+                gradients[p, c] = 0.5 * slope / r * vectors[p, c]
+
+
+@numba.njit(cache=True, nogil=True)
+def _pair_energy(r, outer, screening, charge):
+    """V and dV/dr, eV and eV/Å, of one pair at a distance r < outer; `charge` is k Z1 Z2, `screening` is a."""
+    phi = d_phi = 0.0
+    for k in range(len(_C)):
+        term = _C[k] * np.exp(-_D[k] * r / screening)
+        phi += term
+        d_phi -= _D[k] / screening * term
+    value = charge / r * phi
+    slope = -value / r + charge / r * d_phi
+    width = (1 - _INNER) * outer
+    t = max(1 - (outer - r) / width, 0.0)  # 1 at `outer`
     switch = (1 - t) ** 3 * (1 + 3 * t + 6 * t**2)  # as above, without its cancellation near t = 1
     d_switch = -30 * t**2 * (1 - t) ** 2 / width
     return value * switch, slope * switch + value * d_switch
