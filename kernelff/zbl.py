@@ -45,26 +45,33 @@ class ZBL:
         Atomic numbers, ascending; other elements feel nothing.
     outer : ndarray of shape (n_species, n_species)
         Å, symmetric; from here on the repulsion is zero. It is unswitched below 0.3 of that.
+    given : ndarray of shape (n_species, n_species), optional
+        `outer` of a repulsion that is there already, in a baseline; 0 (the default) where there is none.
+        What this one adds is then V(outer) - V(given) >= 0, and nothing where `given` reaches as far as `outer`.
     """
 
-    def __init__(self, species, outer):
+    def __init__(self, species, outer, given=None):
         self.species = tuple(int(z) for z in species)
         self.outer = np.array(outer, dtype=float)
         if self.outer.shape != (len(self.species),) * 2 or not np.array_equal(self.outer, self.outer.T):
             raise ValueError(f"outer: must be symmetric with a row for each of {self.species}, got {outer!r}.")
         if not (np.isfinite(self.outer) & (self.outer > 0)).all():
             raise ValueError(f"outer: distances must be finite and > 0 Å, got {outer!r}.")
-        self.outer.flags.writeable = False
+        given = np.zeros_like(self.outer) if given is None else np.array(given, dtype=float)
+        if given.shape != self.outer.shape or not (np.array_equal(given, given.T) and (given >= 0).all()):
+            raise ValueError(f"given: must be like outer, distances >= 0 Å, got {given!r}.")
+        self.given = np.minimum(given, self.outer)
+        self.outer.flags.writeable = self.given.flags.writeable = False
         self.cutoff = float(self.outer.max(initial=0.0))
         self._row = np.full(len(covalent_radii) + 1, -1)  # the last row of the table: no repulsion
         self._row[list(self.species)] = np.arange(len(self.species))
         z = np.array(self.species, dtype=float)
         screening = _SCREENING / np.add.outer(z**0.23, z**0.23)
-        parameters = np.stack([self.outer, screening, _COULOMB * np.multiply.outer(z, z)], axis=-1)
-        self._table = np.pad(parameters, ((0, 1), (0, 1), (0, 0)))  # (n_species + 1, n_species + 1, 3)
+        parameters = np.stack([self.outer, self.given, screening, _COULOMB * np.multiply.outer(z, z)], axis=-1)
+        self._table = np.pad(parameters, ((0, 1), (0, 1), (0, 0)))  # (n_species + 1, n_species + 1, 4)
 
     @classmethod
-    def below(cls, frames, before=None):
+    def below(cls, frames, before=None, baseline=None):
         """The repulsion that leaves a data set alone.
 
         Parameters
@@ -72,6 +79,9 @@ class ZBL:
         frames : list of ase.Atoms
         before : ZBL, optional
             The repulsion that leaves earlier frames alone; its elements are kept.
+        baseline : Potential or ZBL or ase Calculator, optional
+            What the model adds to; a ZBL repulsion in it is not added again. That of other
+            calculators is not known.
 
         Returns
         -------
@@ -90,7 +100,13 @@ class ZBL:
             np.minimum.at(shortest, (row[neighbors.i], row[neighbors.j]), neighbors.distances)
         shortest = np.minimum(shortest, shortest.T)  # i-j and j-i may differ in the last bit
         outer = np.where(shortest < bond + _CONTACT, shortest, bond)
-        return cls(species, np.minimum(outer, before.outer) if before else outer)
+        given = np.max([np.zeros_like(outer), *(zbl.reach(species) for zbl in _repulsions(baseline))], axis=0)
+        return cls(species, np.minimum(outer, before.outer) if before else outer, given)
+
+    def reach(self, species):
+        """`outer` between the given elements, Å, shape (n, n); 0 where this repulsion does not know them."""
+        rows = self._row[list(species)]
+        return self._table[np.ix_(rows, rows)][..., 0]
 
     def evaluate(self, neighbors):
         """Local energies (n_atoms,), half of each pair, and pair gradients de_i/dr_ij (n_pairs, 3)."""
@@ -109,21 +125,39 @@ class ZBL:
 
     def to_state(self):
         """JSON-able dict."""
-        return {"kind": "zbl", "species": list(self.species), "outer": self.outer.tolist()}
+        state = {"kind": "zbl", "species": list(self.species), "outer": self.outer.tolist()}
+        return state | ({"given": self.given.tolist()} if self.given.any() else {})
 
     @classmethod
     def from_state(cls, params):
-        return cls(params["species"], params["outer"])
+        return cls(params["species"], params["outer"], params.get("given"))
+
+
+def _repulsions(baseline):
+    """The ZBL repulsions in a baseline, those of its own baselines included.
+
+    Each of them adds what the ones below it leave of V(outer), so that together they are V of the largest outer.
+    """
+    found = []
+    while baseline is not None:
+        baseline = getattr(baseline, "potential", baseline)  # of our own calculator
+        zbl = baseline if isinstance(baseline, ZBL) else getattr(baseline, "repulsion", None)
+        found += [zbl] if isinstance(zbl, ZBL) else []
+        baseline = baseline.baseline if hasattr(baseline, "repulsion") else None
+    return found
 
 
 @numba.njit(cache=True, nogil=True)
 def _add_pairs(i, j, distances, vectors, rows, table, energies, gradients):
     """Add half of every pair closer than its outer distance to the energy of i, and the gradient by r_ij."""
     for p in range(len(i)):
-        outer, screening, charge = table[rows[i[p]], rows[j[p]]]
+        outer, given, screening, charge = table[rows[i[p]], rows[j[p]]]
         r = distances[p]
-        if r < outer:
+        if r < outer and given < outer:
             value, slope = _pair_energy(r, outer, screening, charge)
+            if r < given:
+                there = _pair_energy(r, given, screening, charge)
+                value, slope = value - there[0], slope - there[1]
             energies[i[p]] += 0.5 * value
             for c in range(3):
                 gradients[p, c] = 0.5 * slope / r * vectors[p, c]

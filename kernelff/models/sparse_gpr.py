@@ -54,7 +54,9 @@ class SparseGPR(LinearModel):
         The model learns what it leaves.
     zbl : bool
         Add the screened repulsion of the nuclei below the shortest distances of the data, see `ZBL`:
-        atoms that come closer are pushed apart. The fit itself is the same with and without.
+        atoms that come closer are pushed apart. The fit itself is the same with and without. Of the repulsion
+        that a Potential as baseline has, only what is missing is added; False where an ASE calculator as baseline
+        is repulsive enough.
     calibrate : bool
         Hold out a tenth of the frames from a first solution, scale the error bars to their true errors,
         then fit to all. Without it the sds are the bare posterior's, about ten times too small.
