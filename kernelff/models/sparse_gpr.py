@@ -50,7 +50,7 @@ class SparseGPR(LinearModel):
     e0 : dict, optional
         Element or atomic number -> energy of the isolated atom, eV; else from
         isolated-atom frames, else by least squares.
-    baseline : Potential or ase Calculator, optional
+    baseline : Potential or DFTD3 or ase Calculator, optional
         The model learns what it leaves.
     zbl : bool
         Add the screened repulsion of the nuclei below the shortest distances of the data, see `ZBL`:
