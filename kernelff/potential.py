@@ -116,7 +116,7 @@ class Potential:
         residual : bool
             Predictive variances of the Gaussian process instead of calibrated ones: posterior variance plus
             what the sparse set cannot express of each total, force and stress, with all cross terms between
-            centres, O(n_atoms^2). Uncalibrated, and only for descriptors of environments.
+            centres, O(n_atoms^2). Uncalibrated.
 
         Returns
         -------
@@ -125,7 +125,7 @@ class Potential:
         Raises
         ------
         ValueError
-            If the model carries no posterior, or with `residual` for a model with a pair descriptor.
+            If the model carries no posterior.
         """
         if self.posterior is None and self.metadata.get("source") == "gap.xml":
             raise ValueError(
