@@ -1,6 +1,7 @@
 """Kernel-method force fields: DFT accuracy, minutes to fit, honest error bars."""
 
 from kernelff.descriptors import SOAP, PairDistances
+from kernelff.dispersion import DFTD3
 from kernelff.io.gap_write import write_gap
 from kernelff.io.gap_xml import read_gap
 from kernelff.io.model_file import load
@@ -10,6 +11,7 @@ from kernelff.potential import Potential
 from kernelff.version import __version__
 
 __all__ = [
+    "DFTD3",
     "SOAP",
     "NeighborList",
     "PairDistances",

@@ -17,6 +17,9 @@
 
     [pairs]                 # adds a PairDistances descriptor; parameters of PairDistances
 
+    [dftd3]                 # fits on top of DFT-D3 dispersion; parameters of DFTD3
+    method = "PBE"
+
 Every table and every key may be left out.
 """
 
@@ -29,6 +32,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from kernelff.descriptors import SOAP, PairDistances
+from kernelff.dispersion import DFTD3
 from kernelff.io.label_keys import LabelKeys
 from kernelff.models import SparseGPR
 
@@ -46,6 +50,7 @@ def _known_keys():
         "config_sigmas": None,  # names of the user's groups
         "soap": _parameters(SOAP),
         "pairs": _parameters(PairDistances),
+        "dftd3": _parameters(DFTD3),
     }
 
 
@@ -56,8 +61,8 @@ class FitConfig:
     Attributes
     ----------
     data, model, config_sigmas, soap : dict
-    pairs : dict or None
-        None leaves the pair descriptor out.
+    pairs, dftd3 : dict or None
+        None leaves the pair descriptor, or dispersion, out.
     """
 
     data: dict = field(default_factory=dict)
@@ -65,6 +70,7 @@ class FitConfig:
     config_sigmas: dict = field(default_factory=dict)
     soap: dict = field(default_factory=dict)
     pairs: dict | None = None
+    dftd3: dict | None = None
 
     def updated(self, **tables):
         """A copy with some values replaced; None values change nothing.
@@ -93,9 +99,19 @@ class FitConfig:
         """The unfitted SparseGPR."""
         descriptors = [SOAP(**self.soap)]
         if self.pairs is not None:
-            descriptors.append(PairDistances(**self.pairs))
+            descriptors.append(_made(PairDistances, "pairs", self.pairs))
         chosen = descriptors[0] if len(descriptors) == 1 else descriptors
-        return SparseGPR(chosen, **self.model, config_sigmas=self.config_sigmas or None)
+        baseline = None if self.dftd3 is None else _made(DFTD3, "dftd3", self.dftd3)
+        return SparseGPR(chosen, **self.model, config_sigmas=self.config_sigmas or None, baseline=baseline)
+
+
+def _made(kind, table, values):
+    """An object of the values of a table, which must hold those that have no default."""
+    missing = [name for name, default in _parameters(kind).items() if default is inspect.Parameter.empty]
+    missing = [name for name in missing if name not in values]
+    if missing:
+        raise ValueError(f"[{table}] must have {', '.join(missing)}; {kind.__name__} has no default for it")
+    return kind(**values)
 
 
 def read_config(path):

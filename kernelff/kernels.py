@@ -99,6 +99,22 @@ class SquaredExponential:
 
     def value_and_slope(self, x, y):
         """k(x, y) and dk/dx, both of shape (n, m)."""
+        exponent, slope = self._exponent(x, y)
+        value = np.exp(exponent)
+        return (value + self.constant if self.constant else value), slope * value
+
+    def mixed_curvature(self, x, y):
+        """d2k/dx dy, shape (n, m)."""
+        exponent, by_x = self._exponent(x, y)
+        by_y = self._exponent(y, x)[1].T
+        mixed = 0.0
+        for power, scale in zip(self.powers, self.length_scales, strict=True):
+            inner_x, inner_y = (power * r ** (power - 1.0) / scale for r in (x, y))
+            mixed = mixed + inner_x[:, None] * inner_y
+        return (mixed + by_x * by_y) * np.exp(exponent)
+
+    def _exponent(self, x, y):
+        """-sum_a (x^p_a - y^p_a)^2 / (2 length_scale_a^2) and its derivative by x, both of shape (n, m)."""
         exponent = slope = 0.0
         for power, scale in zip(self.powers, self.length_scales, strict=True):
             xp, yp = (x, y) if power == 1 else (x**power, y**power)
@@ -107,8 +123,7 @@ class SquaredExponential:
             exponent = exponent - 0.5 * difference**2
             inner = 1.0 / scale if power == 1 else (power * x ** (power - 1.0) / scale)[:, None]
             slope = slope - difference * inner
-        value = np.exp(exponent)
-        return (value + self.constant if self.constant else value), slope * value
+        return exponent, slope
 
 
 def _integer_power(x, n):

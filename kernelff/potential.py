@@ -7,12 +7,15 @@ from ase.data import chemical_symbols
 
 from kernelff.assembly import VOIGT, forces_and_virial, neighbors_of, term_columns
 from kernelff.calibration import Calibration
+from kernelff.dispersion import DFTD3
 from kernelff.gap_variance import GapVariance
 from kernelff.results import Results, stress_of
 from kernelff.terms import term_from_state, under
 from kernelff.threads import one_blas_thread
 from kernelff.uncertainty import Posterior
 from kernelff.zbl import ZBL
+
+_DATA_BASELINES = {"dftd3": DFTD3, "zbl": ZBL}  # baselines that a model file holds, beside potentials
 
 
 class Potential:
@@ -27,7 +30,7 @@ class Potential:
         Atomic number -> energy of the isolated atom, eV; other elements are refused.
     posterior : Posterior or None
         None for a model without error bars.
-    baseline : Potential or ase Calculator or None
+    baseline : Potential or DFTD3 or ZBL or ase Calculator or None
         Added to the model.
     metadata : dict
         JSON-able facts about the fit.
@@ -113,7 +116,7 @@ class Potential:
         residual : bool
             Predictive variances of the Gaussian process instead of calibrated ones: posterior variance plus
             what the sparse set cannot express of each total, force and stress, with all cross terms between
-            centres, O(n_atoms^2). Uncalibrated, and only for descriptors of environments.
+            centres, O(n_atoms^2). Uncalibrated.
 
         Returns
         -------
@@ -122,7 +125,7 @@ class Potential:
         Raises
         ------
         ValueError
-            If the model carries no posterior, or with `residual` for a model with a pair descriptor.
+            If the model carries no posterior.
         """
         if self.posterior is None and self.metadata.get("source") == "gap.xml":
             raise ValueError(
@@ -183,6 +186,8 @@ class Potential:
         if isinstance(self.baseline, Potential):
             params["baseline"], baseline_arrays = self.baseline.to_state()
             arrays |= {f"baseline.{name}": array for name, array in baseline_arrays.items()}
+        elif isinstance(self.baseline, tuple(_DATA_BASELINES.values())):
+            params["baseline_data"] = self.baseline.to_state()
         elif self.baseline is not None:
             params["baseline_calculator"] = type(self.baseline).__name__
         return params, arrays
@@ -203,6 +208,9 @@ class Potential:
             )
         if "baseline" in params:
             baseline = cls.from_state(params["baseline"], under("baseline.", arrays))
+        if "baseline_data" in params:
+            data = params["baseline_data"]
+            baseline = _DATA_BASELINES[data["kind"]].from_state(data)
         terms = [term_from_state(p, under(f"terms.{k}.", arrays)) for k, p in enumerate(params["terms"])]
         posterior = None
         if "posterior.P" in arrays:
@@ -230,7 +238,7 @@ class Potential:
 
 
 def baseline_results(baseline, atoms):
-    """Results of a baseline: a Potential or any ASE calculator."""
+    """Results of a baseline: a Potential, another of our objects that compute, or any ASE calculator."""
     if hasattr(baseline, "compute"):
         return baseline.compute(atoms)
     copy = atoms.copy()

@@ -5,7 +5,12 @@ part within the model [1]_. For a sum over centres the prior couples all pairs o
 
     cov(de_i/dx, de_j/dy) = k'' (dq_i/dx . q_j)(q_i . dq_j/dy) + k' (dq_i/dx . dq_j/dy),   k = k(q_i . q_j).
 
-Letters: t = functional, p = pair, c = Cartesian, f = feature.
+A pair term is a sum over pairs p of fcut(r_p) f(r_p) with one function f whose prior is delta^2 k(r, r'), so
+every energy, force and virial is sum_p a_p f(r_p) + b_p f'(r_p), of variance
+
+    delta^2 sum_pq (a_p a_q k + 2 b_p a_q dk/dr_p + b_p b_q d2k/dr_p dr_q),   k = k(r_p, r_q).
+
+Terms are independent a priori: their variances add. Letters: t = functional, p = pair, c = Cartesian, f = feature.
 
 References
 ----------
@@ -16,13 +21,14 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from kernelff.assembly import VOIGT
-from kernelff.terms import EnvironmentTerm
+from kernelff.terms import PairTerm
+
+_PAIRS_PER_BLOCK = 256  # of rows of the covariance between pairs, which is never held whole
 
 
 def energy_variance(terms, neighbors):
     """Prior variance of the total energy, eV^2."""
-    _require_environments(terms)
-    return float(sum(_coupling(term, neighbors)[1].sum() for term in terms))
+    return float(sum(_pair_energy(t, neighbors) if isinstance(t, PairTerm) else _energy(t, neighbors) for t in terms))
 
 
 def derivative_variances(terms, neighbors, combinations):
@@ -30,7 +36,7 @@ def derivative_variances(terms, neighbors, combinations):
 
     Parameters
     ----------
-    terms : list of EnvironmentTerm
+    terms : list of EnvironmentTerm and PairTerm
     neighbors : NeighborList
     combinations : sparse array of shape (n_functionals, 3 n_pairs)
         See `force_combinations` and `virial_combinations`.
@@ -39,32 +45,17 @@ def derivative_variances(terms, neighbors, combinations):
     -------
     ndarray of shape (n_functionals,)
 
-    Raises
-    ------
-    ValueError
-        If a term is none of local environments.
-
     Notes
     -----
     Holds dq/dr of the whole frame: 24 n_pairs n_features bytes. Time O(n_neighbours^2 n_features) for a force
-    component, O(n_atoms^2 n_features) for a virial component.
+    component, O(n_atoms^2 n_features) for a virial component; of a pair term O(n_neighbours^2), O(n_pairs^2).
     """
-    _require_environments(terms)
     combinations = csr_array(combinations)
     variances = np.zeros(combinations.shape[0])
     for term in terms:
-        q_af, _, first, second = _coupling(term, neighbors)
-        dq_pf = term.descriptor.gradients(neighbors)[1].reshape(-1, term.descriptor.n_features)
-        for t in range(len(variances)):
-            part = slice(combinations.indptr[t], combinations.indptr[t + 1])
-            columns, factors = combinations.indices[part], combinations.data[part]
-            centres, row = np.unique(neighbors.i[columns // 3], return_inverse=True)
-            shape = (len(centres), len(dq_pf))
-            dq = csr_array((factors, (row, columns)), shape=shape) @ dq_pf  # of each centre, along the functional
-            along = dq @ q_af[centres].T
-            among = np.ix_(centres, centres)
-            variances[t] += np.sum(first[among] * (dq @ dq.T)) + np.sum(second[among] * along * along.T)
-    return variances
+        of_term = _pair_derivatives if isinstance(term, PairTerm) else _derivatives
+        variances += of_term(term, neighbors, combinations)
+    return np.maximum(variances, 0.0)  # rounding, where symmetry makes them vanish
 
 
 def force_combinations(neighbors):
@@ -85,6 +76,27 @@ def virial_combinations(neighbors):
     return csr_array(dense.reshape(6, -1))
 
 
+def _energy(term, neighbors):
+    """Prior variance of the total energy of an EnvironmentTerm."""
+    return _coupling(term, neighbors)[1].sum()
+
+
+def _derivatives(term, neighbors, combinations):
+    """Prior variances of the combinations of an EnvironmentTerm's pair gradients."""
+    variances = np.zeros(combinations.shape[0])
+    q_af, _, first, second = _coupling(term, neighbors)
+    dq_pf = term.descriptor.gradients(neighbors)[1].reshape(-1, term.descriptor.n_features)
+    for t in range(len(variances)):
+        columns, factors = _row(combinations, t)
+        centres, row = np.unique(neighbors.i[columns // 3], return_inverse=True)
+        shape = (len(centres), len(dq_pf))
+        dq = csr_array((factors, (row, columns)), shape=shape) @ dq_pf  # of each centre, along the functional
+        along = dq @ q_af[centres].T
+        among = np.ix_(centres, centres)
+        variances[t] = np.sum(first[among] * (dq @ dq.T)) + np.sum(second[among] * along * along.T)
+    return variances
+
+
 def _coupling(term, neighbors):
     """q_af, and delta^2 k, delta^2 k', delta^2 k'' of all pairs of centres, 0 between elements without covariance."""
     q_af = term.descriptor.compute(neighbors)
@@ -97,11 +109,39 @@ def _coupling(term, neighbors):
     return q_af, k, first, second
 
 
-def _require_environments(terms):
-    for term in terms:
-        if not isinstance(term, EnvironmentTerm):
-            raise ValueError(
-                f"residual: not supported for a model with a {type(term).__name__} ({term.descriptor.kind}), "
-                "only for descriptors of environments such as SOAP. Ask for the posterior alone: "
-                "uncertainty(atoms), evaluate(frames, uncertainty=True)."
-            )
+def _pair_energy(term, neighbors):
+    """Prior variance of the total energy of a PairTerm."""
+    pairs = term.descriptor.compute(neighbors)
+    return _pair_variance(term, pairs.r, pairs.fcut, np.zeros_like(pairs.r))
+
+
+def _pair_derivatives(term, neighbors, combinations):
+    """Prior variances of the combinations of a PairTerm's pair gradients: d(fcut f)/dr along r_ij."""
+    pairs = term.descriptor.compute(neighbors)
+    column = 3 * pairs.index[:, None] + np.arange(3)
+    instance = np.repeat(np.arange(len(pairs.r)), 3)
+    directions = term.descriptor.gradients(neighbors, pairs)
+    shape = (combinations.shape[1], len(pairs.r))
+    along = csr_array(combinations @ csr_array((directions.ravel(), (column.ravel(), instance)), shape=shape))
+    variances = np.zeros(combinations.shape[0])
+    for t in range(len(variances)):
+        p, factors = _row(along, t)
+        variances[t] = _pair_variance(term, pairs.r[p], factors * pairs.dfcut[p], factors * pairs.fcut[p])
+    return variances
+
+
+def _pair_variance(term, r, values, slopes):
+    """Prior variance of sum_p values_p f(r_p) + slopes_p f'(r_p)."""
+    total = 0.0
+    for start in range(0, len(r), _PAIRS_PER_BLOCK):
+        p = slice(start, start + _PAIRS_PER_BLOCK)
+        k, dk = term.kernel.value_and_slope(r[p], r)
+        total += values[p] @ (k @ values) + 2 * slopes[p] @ (dk @ values)
+        total += slopes[p] @ (term.kernel.mixed_curvature(r[p], r) @ slopes)
+    return term.delta**2 * total
+
+
+def _row(matrix, t):
+    """Columns and values of row t of a sparse matrix."""
+    part = slice(matrix.indptr[t], matrix.indptr[t + 1])
+    return matrix.indices[part], matrix.data[part]

@@ -68,11 +68,6 @@ class Posterior(NamedTuple):
         """Predictive sds of the Gaussian process: sd^2 = posterior variance + residual, see residual.py.
 
         Not calibrated: the scale of the calibration already stands for what the residual adds.
-
-        Raises
-        ------
-        ValueError
-            If a term is none of local environments.
         """
         periodic = derivatives and bool(atoms.pbc.all())
         neighbors = neighbors_of(terms, atoms)

@@ -15,6 +15,7 @@ References
 .. [1] Ziegler, Biersack, Littmark, The Stopping and Range of Ions in Solids, Pergamon, New York (1985)
 """
 
+import numba
 import numpy as np
 from ase.data import covalent_radii
 from ase.units import Bohr, Hartree
@@ -24,8 +25,8 @@ from kernelff.neighbors import NeighborList
 from kernelff.results import Results, stress_of
 
 _COULOMB = Hartree * Bohr  # e^2 / (4 pi eps0), eV Å
-_C = np.array([0.18175, 0.50986, 0.28022, 0.02817])
-_D = np.array([3.19980, 0.94229, 0.40290, 0.20162])
+_C = (0.18175, 0.50986, 0.28022, 0.02817)
+_D = (3.19980, 0.94229, 0.40290, 0.20162)
 _SCREENING = 0.46850  # Å
 # inner / outer. Below `outer` the fit extrapolates, and turns attractive by some eV/Å where its kernels see nothing
 # they know, in dimers of silicon and copper from about 0.8 outer inwards: with any ratio from 0 to 0.7 their
@@ -44,23 +45,33 @@ class ZBL:
         Atomic numbers, ascending; other elements feel nothing.
     outer : ndarray of shape (n_species, n_species)
         Å, symmetric; from here on the repulsion is zero. It is unswitched below 0.3 of that.
+    given : ndarray of shape (n_species, n_species), optional
+        `outer` of a repulsion that is there already, in a baseline; 0 (the default) where there is none.
+        What this one adds is then V(outer) - V(given) >= 0, and nothing where `given` reaches as far as `outer`.
     """
 
-    def __init__(self, species, outer):
+    def __init__(self, species, outer, given=None):
         self.species = tuple(int(z) for z in species)
         self.outer = np.array(outer, dtype=float)
         if self.outer.shape != (len(self.species),) * 2 or not np.array_equal(self.outer, self.outer.T):
             raise ValueError(f"outer: must be symmetric with a row for each of {self.species}, got {outer!r}.")
         if not (np.isfinite(self.outer) & (self.outer > 0)).all():
             raise ValueError(f"outer: distances must be finite and > 0 Å, got {outer!r}.")
-        self.outer.flags.writeable = False
+        given = np.zeros_like(self.outer) if given is None else np.array(given, dtype=float)
+        if given.shape != self.outer.shape or not (np.array_equal(given, given.T) and (given >= 0).all()):
+            raise ValueError(f"given: must be like outer, distances >= 0 Å, got {given!r}.")
+        self.given = np.minimum(given, self.outer)
+        self.outer.flags.writeable = self.given.flags.writeable = False
         self.cutoff = float(self.outer.max(initial=0.0))
-        self._row = np.full(len(covalent_radii) + 1, -1)  # the last row of the table below: no repulsion
+        self._row = np.full(len(covalent_radii) + 1, -1)  # the last row of the table: no repulsion
         self._row[list(self.species)] = np.arange(len(self.species))
-        self._outer = np.pad(self.outer, (0, 1))
+        z = np.array(self.species, dtype=float)
+        screening = _SCREENING / np.add.outer(z**0.23, z**0.23)
+        parameters = np.stack([self.outer, self.given, screening, _COULOMB * np.multiply.outer(z, z)], axis=-1)
+        self._table = np.pad(parameters, ((0, 1), (0, 1), (0, 0)))  # (n_species + 1, n_species + 1, 4)
 
     @classmethod
-    def below(cls, frames, before=None):
+    def below(cls, frames, before=None, baseline=None):
         """The repulsion that leaves a data set alone.
 
         Parameters
@@ -68,6 +79,9 @@ class ZBL:
         frames : list of ase.Atoms
         before : ZBL, optional
             The repulsion that leaves earlier frames alone; its elements are kept.
+        baseline : Potential or ZBL or ase Calculator, optional
+            What the model adds to; a ZBL repulsion in it is not added again. That of other
+            calculators is not known.
 
         Returns
         -------
@@ -86,18 +100,20 @@ class ZBL:
             np.minimum.at(shortest, (row[neighbors.i], row[neighbors.j]), neighbors.distances)
         shortest = np.minimum(shortest, shortest.T)  # i-j and j-i may differ in the last bit
         outer = np.where(shortest < bond + _CONTACT, shortest, bond)
-        return cls(species, np.minimum(outer, before.outer) if before else outer)
+        given = np.max([np.zeros_like(outer), *(zbl.reach(species) for zbl in _repulsions(baseline))], axis=0)
+        return cls(species, np.minimum(outer, before.outer) if before else outer, given)
+
+    def reach(self, species):
+        """`outer` between the given elements, Å, shape (n, n); 0 where this repulsion does not know them."""
+        rows = self._row[list(species)]
+        return self._table[np.ix_(rows, rows)][..., 0]
 
     def evaluate(self, neighbors):
         """Local energies (n_atoms,), half of each pair, and pair gradients de_i/dr_ij (n_pairs, 3)."""
         energies, gradients = np.zeros(neighbors.n_atoms), np.zeros((neighbors.n_pairs, 3))
-        close = np.flatnonzero(neighbors.distances < self.cutoff)
-        if len(close):
-            i, j, r = neighbors.i[close], neighbors.j[close], neighbors.distances[close]
-            z_i, z_j = neighbors.numbers[i], neighbors.numbers[j]
-            value, slope = _pair_energy(r, z_i, z_j, self._outer[self._row[z_i], self._row[z_j]])
-            energies += 0.5 * np.bincount(i, weights=value, minlength=neighbors.n_atoms)
-            gradients[close] = (0.5 * slope / r)[:, None] * neighbors.vectors[close]
+        if neighbors.distances.min(initial=np.inf) < self.cutoff:
+            pairs = neighbors.i, neighbors.j, neighbors.distances, neighbors.vectors
+            _add_pairs(*pairs, self._row[neighbors.numbers], self._table, energies, gradients)
         return energies, gradients
 
     def compute(self, atoms):
@@ -109,22 +125,56 @@ class ZBL:
 
     def to_state(self):
         """JSON-able dict."""
-        return {"kind": "zbl", "species": list(self.species), "outer": self.outer.tolist()}
+        state = {"kind": "zbl", "species": list(self.species), "outer": self.outer.tolist()}
+        return state | ({"given": self.given.tolist()} if self.given.any() else {})
 
     @classmethod
     def from_state(cls, params):
-        return cls(params["species"], params["outer"])
+        return cls(params["species"], params["outer"], params.get("given"))
 
 
-def _pair_energy(r, z_1, z_2, outer):
-    """V and dV/dr, eV and eV/Å, of pairs at distances r; zero from `outer` on."""
-    screening = _SCREENING / (z_1**0.23 + z_2**0.23)
-    terms = _C * np.exp(-np.multiply.outer(r / screening, _D))
-    coulomb = _COULOMB * z_1 * z_2 / r
-    value = coulomb * terms.sum(axis=-1)
-    slope = -value / r - coulomb * (terms @ _D) / screening
-    width = np.where(outer > 0, (1 - _INNER) * outer, 1.0)
-    t = np.clip(1 - (outer - r) / width, 0.0, 1.0)  # exactly 1 from `outer` on
+def _repulsions(baseline):
+    """The ZBL repulsions in a baseline, those of its own baselines included.
+
+    Each of them adds what the ones below it leave of V(outer), so that together they are V of the largest outer.
+    """
+    found = []
+    while baseline is not None:
+        baseline = getattr(baseline, "potential", baseline)  # of our own calculator
+        zbl = baseline if isinstance(baseline, ZBL) else getattr(baseline, "repulsion", None)
+        found += [zbl] if isinstance(zbl, ZBL) else []
+        baseline = baseline.baseline if hasattr(baseline, "repulsion") else None
+    return found
+
+
+@numba.njit(cache=True, nogil=True)
+def _add_pairs(i, j, distances, vectors, rows, table, energies, gradients):
+    """Add half of every pair closer than its outer distance to the energy of i, and the gradient by r_ij."""
+    for p in range(len(i)):
+        outer, given, screening, charge = table[rows[i[p]], rows[j[p]]]
+        r = distances[p]
+        if r < outer and given < outer:
+            value, slope = _pair_energy(r, outer, screening, charge)
+            if r < given:
+                there = _pair_energy(r, given, screening, charge)
+                value, slope = value - there[0], slope - there[1]
+            energies[i[p]] += 0.5 * value
+            for c in range(3):
+                gradients[p, c] = 0.5 * slope / r * vectors[p, c]
+
+
+@numba.njit(cache=True, nogil=True)
+def _pair_energy(r, outer, screening, charge):
+    """V and dV/dr, eV and eV/Å, of one pair at a distance r < outer; `charge` is k Z1 Z2, `screening` is a."""
+    phi = d_phi = 0.0
+    for k in range(len(_C)):
+        term = _C[k] * np.exp(-_D[k] * r / screening)
+        phi += term
+        d_phi -= _D[k] / screening * term
+    value = charge / r * phi
+    slope = -value / r + charge / r * d_phi
+    width = (1 - _INNER) * outer
+    t = max(1 - (outer - r) / width, 0.0)  # 1 at `outer`
     switch = (1 - t) ** 3 * (1 + 3 * t + 6 * t**2)  # as above, without its cancellation near t = 1
     d_switch = -30 * t**2 * (1 - t) ** 2 / width
     return value * switch, slope * switch + value * d_switch

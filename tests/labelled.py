@@ -37,12 +37,9 @@ def gas_frames(n, seed):
 def label(atoms, keep=("energy", "forces", "stress")):
     """The frame with EMT labels attached."""
     atoms.calc = EMT()
-    labels = {
-        "energy": atoms.get_potential_energy(),
-        "forces": atoms.get_forces(),
-        "stress": atoms.get_stress(),
-    }
-    atoms.calc = SinglePointCalculator(atoms, **{kind: labels[kind] for kind in keep})
+    getters = {"energy": atoms.get_potential_energy, "forces": atoms.get_forces, "stress": atoms.get_stress}
+    labels = {kind: getters[kind]() for kind in keep}
+    atoms.calc = SinglePointCalculator(atoms, **labels)
     return atoms
 
 

@@ -136,6 +136,18 @@ def test_evaluate_writes_predictions(folder, tmp_path):
         assert predicted.info["energy_std"] > 0 and predicted.arrays["novelty"].shape == (4,)
 
 
+def test_evaluate_with_full_standard_deviations(folder, tmp_path):
+    out = tmp_path / "predicted.xyz"
+    for options in (["--full"], ["--uncertainty", "--full"]):
+        code, output = run("evaluate", folder / "cu.kff", folder / "test.xyz", *options, "--output", out)
+        assert code == 0 and "Median predictive standard deviations" in output and "most novel" in output
+    potential = kernelff.load(folder / "cu.kff")
+    for predicted, labelled in zip(read(out, ":"), read(folder / "test.xyz", ":"), strict=True):
+        found = potential.uncertainty(labelled, residual=True)
+        assert predicted.info["energy_std"] == pytest.approx(found.energy_std, rel=1e-6)
+        np.testing.assert_allclose(predicted.arrays["forces_std"], found.forces_std, rtol=1e-5, atol=1e-8)
+
+
 def test_evaluate_needs_no_labels(folder):
     code, output = run("evaluate", folder / "cu.kff", folder / "bare.xyz")
     assert code == 0 and "No labels to compare with" in output

@@ -125,6 +125,9 @@ def test_bad_distances_are_refused():
         ZBL((6, 14), [[1.0, 2.0], [1.5, 1.0]])
     with pytest.raises(ValueError, match="> 0 Å"):
         ZBL((14,), [[0.0]])
+    for given in ([2.0], [[-1.0]], [[np.nan]]):
+        with pytest.raises(ValueError, match="given: must be like outer"):
+            ZBL((14,), [[2.0]], given)
 
 
 # ---- where it ends --------------------------------------------------------------------------------
@@ -204,6 +207,60 @@ def test_stands_beside_a_baseline(frames):
     close = dimer(1.5, "Cu2")
     difference = model.potential_.compute(close).energy - bare.potential_.compute(close).energy
     assert difference == pytest.approx(model.potential_.repulsion.compute(close).energy, rel=1e-6)
+
+
+@pytest.fixture(scope="module")
+def on_top(models):
+    """Two more copper models on a first one, whose data end closer and farther out than theirs."""
+    base = models[True].potential_
+    found = []
+    for reach in (1.8, 2.4):
+        shifted = ZBL((29,), [[reach]])
+        base = Potential(base.terms, base.weights, base.e0, base.posterior, base.baseline, repulsion=shifted)
+        found.append(small_model(10, n_jobs=1, baseline=base, calibrate=False).fit(emt_frames(8, 3)))
+    return found
+
+
+@pytest.mark.parametrize("k", [0, 1])
+def test_repulsion_of_a_baseline_is_not_added_again(on_top, k):
+    """All of them together are V of the largest outer distance: see the module's formula."""
+    potential = on_top[k].potential_
+    own, there = potential.repulsion, potential.baseline.repulsion
+    largest = ZBL((29,), np.maximum(own.outer, there.outer))
+    assert (own.outer > there.outer).all() == (k == 0)
+    for r in np.arange(0.3, 2.5, 0.1):
+        atoms = dimer(r, "Cu2")
+        parts, whole = (own.compute(atoms), there.compute(atoms)), largest.compute(atoms)
+        assert sum(part.energy for part in parts) == pytest.approx(whole.energy, rel=1e-12, abs=1e-12)
+        np.testing.assert_allclose(sum(part.forces for part in parts), whole.forces, rtol=1e-9, atol=1e-12)
+        assert parts[0].energy >= 0
+    bare = clone(on_top[k]).set_params(zbl=False).fit(emt_frames(8, 3))
+    assert np.array_equal(bare.potential_.weights, potential.weights)
+
+
+def test_what_a_repulsion_adds_to_another_has_its_own_derivatives():
+    atoms = Atoms("Cu3", [[0, 0, 0], [1.3, 0.2, 0.1], [0.4, 1.9, 0.3]])
+    atoms.calc = PotentialCalculator(ZBL((29,), [[2.2]], [[1.7]]))
+    np.testing.assert_allclose(atoms.get_forces(), calculate_numerical_forces(atoms, eps=1e-4), rtol=1e-6, atol=1e-6)
+
+
+def test_repulsion_of_a_baseline_is_found_wherever_it_is(models, frames):
+    zbl = models[True].potential_.repulsion
+    nested = small_model(8, n_jobs=1, zbl=False, baseline=models[True].potential_, calibrate=False).fit(frames)
+    for baseline in (zbl, models[True].potential_.calculator(), nested.potential_):
+        added = ZBL.below(frames, baseline=baseline)
+        assert added.compute(dimer(0.7, "Cu2")).energy == 0.0
+    for baseline in (None, EMT(), models[False].potential_, ZBL((14,), [[2.0]])):
+        added = ZBL.below(frames, baseline=baseline)
+        assert added.compute(dimer(0.7, "Cu2")).energy == zbl.compute(dimer(0.7, "Cu2")).energy
+
+
+def test_model_on_a_repulsive_baseline_is_saved_and_goes_on(on_top, tmp_path):
+    on_top[0].save(tmp_path / "cu.kff")
+    for atoms in (dimer(0.7, "Cu2"), dimer(1.9, "Cu2")):
+        assert kff.load(tmp_path / "cu.kff").compute(atoms).energy == on_top[0].potential_.compute(atoms).energy
+    again = kff.load_model(tmp_path / "cu.kff").partial_fit(emt_frames(1, 9))
+    assert np.array_equal(again.potential_.repulsion.given, on_top[0].potential_.repulsion.given)
 
 
 @pytest.mark.parametrize("zbl", [True, False])

@@ -11,7 +11,7 @@ from rich.markup import escape
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 
-_USER_ERRORS = (ValueError, OSError, RuntimeError, MemoryError)
+_USER_ERRORS = (ValueError, OSError, RuntimeError, MemoryError, ImportError)
 
 
 def guarded(command):

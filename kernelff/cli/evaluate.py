@@ -28,6 +28,14 @@ def evaluate(
         bool,
         typer.Option("--uncertainty", help="Also standard deviations and novelty; fifty times the cost."),
     ] = False,
+    full: Annotated[
+        bool,
+        typer.Option(
+            "--full",
+            help="Standard deviations of the whole Gaussian process instead, with what the sparse set cannot express; "
+            "not calibrated.",
+        ),
+    ] = False,
     output: Annotated[Path | None, typer.Option(help="Write frames with predictions to this extxyz file.")] = None,
     by: Annotated[str, typer.Option(help="Group errors by 'config_type', or 'none'.")] = "config_type",
     energy_key: Annotated[str | None, typer.Option(help="Name of the energies in the file.")] = None,
@@ -44,7 +52,9 @@ def evaluate(
     keys = LabelKeys(energy_key, forces_key, stress_key, virial_key)
     frames = load_frames(data, keys, "data", require_labels=False)
     with console.status("evaluating"):
-        result = evaluate_frames(potential, frames, [labels(atoms) for atoms in frames], uncertainty)
+        result = evaluate_frames(
+            potential, frames, [labels(atoms) for atoms in frames], "full" if full else uncertainty
+        )
     if result.errors():
         shown = {"": result} if by == "config_type" else {"": _ungrouped(result)}
         console.print()
@@ -52,8 +62,8 @@ def evaluate(
         console.print(rich_table(error_table(shown, "rmse")))
     else:
         console.print("No labels to compare with.")
-    if uncertainty:
-        console.print(_uncertainty_line(result))
+    if uncertainty or full:
+        console.print(_uncertainty_line(result, "Median predictive" if full else "Median"))
     if output is not None:
         write_predictions(output, frames, result)
         console.print(f"Predictions written to {output}")
@@ -110,10 +120,10 @@ def _ungrouped(result):
     return replace(result, config_types=["all"] * len(result.config_types))
 
 
-def _uncertainty_line(result):
+def _uncertainty_line(result, median):
     worst = int(np.argmax([novelty.max(initial=0.0) for novelty in result.novelty]))
     return (
-        "Median standard deviations: energy "
+        f"{median} standard deviations: energy "
         f"{1e3 * np.median(result.energy_std / result.n_atoms):.3g} meV/atom, forces "
         f"{1e3 * np.median(np.concatenate([s.ravel() for s in result.forces_std])):.3g} meV/Å; most novel: "
         f"frame {worst} ({result.novelty[worst].max(initial=0.0):.3f})"

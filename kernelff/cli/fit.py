@@ -51,6 +51,10 @@ def fit(
     sigma_virial: Annotated[
         float | None, typer.Option(help="Noise of virials, eV per atom.", rich_help_panel=_MODEL)
     ] = None,
+    dftd3: Annotated[
+        str | None,
+        typer.Option(help="Fit on top of DFT-D3 dispersion of this functional, e.g. PBE.", rich_help_panel=_MODEL),
+    ] = None,
     sparse_method: Annotated[
         str | None,
         typer.Option(help="How sparse points are chosen: cur, fps, random.", rich_help_panel=_MODEL),
@@ -95,6 +99,7 @@ def fit(
             "random_state": seed,
             "n_jobs": jobs,
         },
+        dftd3={"method": dftd3},
         soap={"cutoff": cutoff, "n_max": n_max, "l_max": l_max, "atom_sigma": atom_sigma},
     )
     for path in filter(None, (model, report, checkpoint)):

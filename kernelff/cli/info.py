@@ -97,10 +97,20 @@ def _potential_rows(potential, arrays):
         outer = [r for row in potential["repulsion"]["outer"] for r in row]
         reach = " to ".join(dict.fromkeys(f"{r:.2f}" for r in (min(outer), max(outer))))
         rows.append(("repulsion", f"ZBL below {reach} Å, the shortest distances of the data"))
+    rows += _baseline_rows(potential)
     facts = potential["metadata"]
     if "source" in facts:
         rows.append(("source", f"{facts['source']} {facts['label']}, gap_version {facts['gap_version']}"))
     return rows
+
+
+def _baseline_rows(potential):
+    if "baseline_data" in potential:
+        parameters = {name: value for name, value in potential["baseline_data"].items() if name != "kind"}
+        return [("baseline", f"{potential['baseline_data']['kind']}: {_listed(parameters)}")]
+    if "baseline_calculator" in potential:
+        return [("baseline", f"the ASE calculator {potential['baseline_calculator']}, not in the file")]
+    return [("baseline", "another potential, in the file")] if "baseline" in potential else []
 
 
 def _described(terms):

@@ -100,7 +100,9 @@ class LinearModel(BaseEstimator):
         solution = self._solve(factors, columns)
         self.factors_ = factors
         facts = {"data_hash": data_hash(problem.frames), "n_frames": len(problem.frames)}
-        repulsion = ZBL.below(problem.frames) if self.zbl else None  # zero in all of these frames: no target changes
+        repulsion = (
+            ZBL.below(problem.frames, baseline=self.baseline) if self.zbl else None
+        )  # zero in all of these frames
         self._finish(problem.terms, columns, solution, calibration, facts, repulsion)
         if saved:
             saved.remove()
@@ -176,7 +178,7 @@ class LinearModel(BaseEstimator):
             "data_hash": data_hash(frames, old.metadata["data_hash"]),
             "n_frames": old.metadata["n_frames"] + len(frames),
         }
-        repulsion = ZBL.below(frames, old.repulsion) if old.repulsion else None
+        repulsion = ZBL.below(frames, old.repulsion, self.baseline) if old.repulsion else None
         self._finish(old.terms, columns, solution, self.calibration_, facts, repulsion)
         self.fit_time_ = {"rows": folded - start, "solve": time.perf_counter() - folded}
         return self

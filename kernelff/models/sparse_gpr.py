@@ -53,11 +53,13 @@ class SparseGPR(LinearModel):
     e0 : dict, optional
         Element or atomic number -> energy of the isolated atom, eV; else from
         isolated-atom frames, else by least squares.
-    baseline : Potential or ase Calculator, optional
+    baseline : Potential or DFTD3 or ase Calculator, optional
         The model learns what it leaves.
     zbl : bool
         Add the screened repulsion of the nuclei below the shortest distances of the data, see `ZBL`:
-        atoms that come closer are pushed apart. The fit itself is the same with and without.
+        atoms that come closer are pushed apart. The fit itself is the same with and without. Of the repulsion
+        that a Potential as baseline has, only what is missing is added; False where an ASE calculator as baseline
+        is repulsive enough.
     calibrate : bool
         Map the error bars to the true errors of held-out frames, see calibration.py. Without it the sds are the bare
         posterior's, about ten times too small.
