@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kernelff.descriptors.base import is_whole, require
 from kernelff.neighbors import NeighborList
 
 METHODS = ("learnt", "alchemical", "random")
@@ -45,20 +46,41 @@ class Mixing:
     explained: float | None = None
 
 
-def make_mixing(method, n_channels, full, similarity_length, seed, frames=None):
-    """Mixing matrices of one of the `METHODS`.
+def check_mixing(soap, n_species, frames):
+    """Check the mixing parameters of a SOAP.
+
+    Raises
+    ------
+    ValueError
+        Naming the parameter that is out of its range.
+    """
+    require(soap.mixing in METHODS, "mixing", soap.mixing, f"one of {METHODS}")
+    length, seed = soap.similarity_length, soap.mixing_seed
+    require(np.isfinite(length) and length >= 0, "similarity_length", length, "a number >= 0")
+    require(is_whole(seed) and seed >= 0, "mixing_seed", seed, "a whole number >= 0")
+    if soap.n_channels is None:
+        return
+    most = n_species * soap.n_max
+    rule = f"a whole number from 1 to {most} (elements x n_max = {n_species} x {soap.n_max}), or None"
+    require(is_whole(soap.n_channels) and 1 <= soap.n_channels <= most, "n_channels", soap.n_channels, rule)
+    if soap.mixing == "alchemical":
+        rule = f"a multiple of n_max = {soap.n_max}, as 'alchemical' mixes elements only"
+        require(soap.n_channels % soap.n_max == 0, "n_channels", soap.n_channels, rule)
+    if soap.mixing == "learnt" and not frames:
+        raise ValueError(
+            "mixing: 'learnt' follows the data, so build() needs frames. Pass them, or use 'alchemical' or 'random'."
+        )
+
+
+def make_mixing(soap, full, frames=None):
+    """Mixing matrices as the parameters of a SOAP say.
 
     Parameters
     ----------
-    method : {"learnt", "alchemical", "random"}
-    n_channels : int
-        At most the elements times n_max of `full`; for "alchemical" a multiple of n_max.
+    soap : SOAP
+        Its n_channels, mixing, similarity_length and mixing_seed count.
     full : SOAPDescriptor
         The descriptor without mixing, normalised.
-    similarity_length : float
-        Of `similarity`.
-    seed : int
-        Of "random".
     frames : list of ase.Atoms, optional
         "learnt" needs them; they also give `Mixing.explained`.
 
@@ -66,21 +88,21 @@ def make_mixing(method, n_channels, full, similarity_length, seed, frames=None):
     -------
     Mixing
     """
-    n_l, n_max = full.params["l_max"] + 1, full.params["n_max"]
+    n, n_l, n_max = soap.n_channels, soap.l_max + 1, soap.n_max
     species = full.species or (0,)
-    metric = similarity(species, similarity_length)
+    metric = similarity(species, soap.similarity_length)
     root = np.kron(_root(metric), np.eye(n_max))
-    covariance = None if frames is None else coefficient_covariance(full, frames)
-    if method == "learnt":
-        U = np.stack([_folded(_principal(root @ C @ root), n_channels) @ root for C in covariance])
-    elif method == "alchemical":
-        elements = _folded(_principal(metric), n_channels // n_max) @ _root(metric)
+    covariance = coefficient_covariance(full, frames) if frames else None
+    if soap.mixing == "learnt":
+        U = np.stack([_folded(_principal(root @ C @ root), n) @ root for C in covariance])
+    elif soap.mixing == "alchemical":
+        elements = _folded(_principal(metric), n // n_max) @ _root(metric)
         U = np.tile(np.kron(elements, np.eye(n_max)), (n_l, 1, 1))
     else:
-        draws = np.random.default_rng(seed).normal(size=(len(root), n_channels))
+        draws = np.random.default_rng(soap.mixing_seed).normal(size=(len(root), n))
         U = np.tile(np.linalg.qr(draws)[0].T @ root, (n_l, 1, 1))
     explained = None if covariance is None else _explained(U, covariance)
-    return Mixing(U.reshape(n_l, n_channels, len(species), n_max), explained)
+    return Mixing(U.reshape(n_l, n, len(species), n_max), explained)
 
 
 def similarity(species, length):

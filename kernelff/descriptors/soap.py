@@ -15,8 +15,8 @@ from kernelff._soap import MAX_L, Loops
 from kernelff.basis.cutoff import cosine_switch, radial_scaling
 from kernelff.basis.radial import BASES
 from kernelff.basis.tables import RadialTable, tabulate
-from kernelff.descriptors.base import check_list, checked_species, register, require, species_index
-from kernelff.descriptors.mixing import METHODS, Mixing, channel_tables, make_mixing
+from kernelff.descriptors.base import check_list, checked_species, is_whole, register, require, species_index
+from kernelff.descriptors.mixing import Mixing, channel_tables, check_mixing, make_mixing
 from kernelff.neighbors import NeighborList, nearest_distance
 
 _Y00 = 0.5 / np.sqrt(np.pi)
@@ -133,7 +133,7 @@ class SOAP(TransformerMixin, BaseEstimator):
         """
         species = checked_species(species)
         self._check()
-        self._check_mixing(1 if species is None else len(species), frames)
+        check_mixing(self, 1 if species is None else len(species), frames)
         radius = self._radius(nearest_distance)
         basis = basis or BASES[self.radial_basis](self.cutoff, self.n_max, self.atom_sigma)
         table = self._tabulate(basis, radius)
@@ -143,9 +143,7 @@ class SOAP(TransformerMixin, BaseEstimator):
             params = {name: value for name, value in params.items() if name not in _MIXING}
             return SOAPDescriptor(params, species, table, basis.central, ignore_others=ignore_others)
         full = SOAPDescriptor(params | {"normalize": True}, species, table, basis.central, ignore_others=True)
-        mixing = make_mixing(
-            self.mixing, self.n_channels, full, float(self.similarity_length), self.mixing_seed, frames
-        )
+        mixing = make_mixing(self, full, frames)
         return SOAPDescriptor(params, species, table, basis.central, ignore_others=ignore_others, mixing=mixing)
 
     def fit(self, frames, y=None):
@@ -195,7 +193,7 @@ class SOAP(TransformerMixin, BaseEstimator):
         require(np.isfinite(self.cutoff) and self.cutoff > 0, "cutoff", self.cutoff, "a length > 0 Å")
         for name, low, high in (("n_max", 1, 64), ("l_max", 0, MAX_L)):
             value = getattr(self, name)
-            require(_whole(value) and low <= value <= high, name, value, f"a whole number from {low} to {high}")
+            require(is_whole(value) and low <= value <= high, name, value, f"a whole number from {low} to {high}")
         rule = f"a length > 0 and at most cutoff = {self.cutoff} Å"
         for name in ("atom_sigma", "cutoff_width"):
             require(0 < getattr(self, name) <= self.cutoff, name, getattr(self, name), rule)
@@ -205,24 +203,6 @@ class SOAP(TransformerMixin, BaseEstimator):
             value = getattr(self, name)
             require(np.isfinite(value) and value >= 0, name, value, "a number >= 0")
         require(np.isfinite(self.scaling_rate) and self.scaling_rate > 0, "scaling_rate", self.scaling_rate, "> 0")
-
-    def _check_mixing(self, n_species, frames):
-        require(self.mixing in METHODS, "mixing", self.mixing, f"one of {METHODS}")
-        length, seed = self.similarity_length, self.mixing_seed
-        require(np.isfinite(length) and length >= 0, "similarity_length", length, "a number >= 0")
-        require(_whole(seed) and seed >= 0, "mixing_seed", seed, "a whole number >= 0")
-        if self.n_channels is None:
-            return
-        most = n_species * self.n_max
-        rule = f"a whole number from 1 to {most} ({n_species} elements x {self.n_max} radial functions), or None"
-        require(_whole(self.n_channels) and 1 <= self.n_channels <= most, "n_channels", self.n_channels, rule)
-        if self.mixing == "alchemical":
-            rule = f"a multiple of n_max = {self.n_max}, as 'alchemical' mixes elements only"
-            require(self.n_channels % self.n_max == 0, "n_channels", self.n_channels, rule)
-        if self.mixing == "learnt" and not frames:
-            raise ValueError(
-                "mixing: 'learnt' follows the data, so build() needs frames. Pass them, or use 'alchemical' or 'random'."
-            )
 
     def _radius(self, nearest):
         if self.scaling_radius is not None:
@@ -252,10 +232,6 @@ class SOAP(TransformerMixin, BaseEstimator):
         # r^exponent is not smooth at 0 for a fractional exponent
         smooth_from = 0.0 if exponent.is_integer() else 0.1 * cutoff
         return tabulate(function, cutoff, cutoff - width, smooth_from)
-
-
-def _whole(value):
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 def _product(f, g):
@@ -390,30 +366,3 @@ class SOAPDescriptor:
         check_list(neighbors, self.cutoff)
         index = species_index(neighbors.numbers, self.species, self.ignore_others)
         return neighbors.first, neighbors.j, neighbors.vectors, index
-
-
-def quip_order(n_channels, l_max, channels=None):
-    """Permutation from our feature order to QUIP's: ``q_quip[:-1] = q[quip_order(...)]``.
-
-    Ours: for l, for u, for v >= u. QUIP's: for u, for v <= u, for l, then one
-    constant slot.
-
-    Parameters
-    ----------
-    n_channels : int
-        Elements times radial functions.
-    l_max : int
-    channels : array_like of int, optional
-        Our channel in each of QUIP's places, for species that are not ascending there.
-
-    Returns
-    -------
-    ndarray of int of shape (n_features,)
-    """
-    v, u = np.tril_indices(n_channels)[::-1]  # u >= v, row by row
-    if channels is not None:
-        one, two = np.asarray(channels)[u], np.asarray(channels)[v]
-        u, v = np.maximum(one, two), np.minimum(one, two)
-    packed = v * n_channels - v * (v - 1) // 2 + (u - v)
-    n_packed = n_channels * (n_channels + 1) // 2
-    return (packed[:, None] + n_packed * np.arange(l_max + 1)).ravel()
