@@ -8,11 +8,14 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import write
 from systems import FRAMES, frame
+from typer.testing import CliRunner
 
 import kernelff as kff
 from kernelff._soap import available_isas
 from kernelff.assembly import fill_gradient_rows, local_values
+from kernelff.cli import app
 from kernelff.cli.info import model_rows
 from kernelff.descriptors import SOAPDescriptor, descriptor_from_state, descriptor_to_state
 from kernelff.descriptors.mixing import Mixing, coefficient_covariance, similarity
@@ -235,7 +238,7 @@ def test_size_does_not_follow_the_number_of_elements():
 
 
 def fitted(soap, frames, **settings):
-    settings = {"n_sparse": 200, "calibrate": False, "n_jobs": 1, "zbl": False} | settings
+    settings = {"n_sparse": 25, "calibrate": False, "n_jobs": 1, "zbl": False} | settings
     return kff.SparseGPR(soap, **settings).fit(frames)
 
 
@@ -267,7 +270,7 @@ def test_made_up_forces_are_derivatives():
 
 @pytest.fixture(scope="module")
 def model():
-    return fitted(kff.SOAP(**SMALL, n_channels=5), alloys(3, 4), n_sparse=25)
+    return fitted(kff.SOAP(**SMALL, n_channels=5), alloys(6, 4))
 
 
 def test_fitting_rows_agree_with_the_potential(model):
@@ -297,8 +300,17 @@ def test_model_file(model, tmp_path):
     assert shown["mixed channels"].startswith("5 channels determine ") and f"{100 * kept:.2f} %" in str(shown)
 
 
+def test_command_fits_and_shows_mixed_channels(tmp_path):
+    write(tmp_path / "train.xyz", alloys(6, 9))
+    small = ["--n-sparse", "25", "--cutoff", "4.0", "--n-max", "3", "--l-max", "2", "--jobs", "1"]
+    arguments = ["fit", tmp_path / "train.xyz", "--model", tmp_path / "m.kff", "--n-channels", "4", *small]
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, result.output
+    assert "4 mixed channels determine" in " ".join(result.output.split())
+
+
 def test_new_frames_keep_the_mixing(model):
-    refitted = fitted(kff.SOAP(**SMALL, n_channels=5), alloys(3, 4), n_sparse=25)
+    refitted = fitted(kff.SOAP(**SMALL, n_channels=5), alloys(6, 4))
     before = refitted.potential_.terms[0].descriptor
     refitted.partial_fit(alloys(1, 7))
     assert refitted.potential_.terms[0].descriptor is before
@@ -331,7 +343,7 @@ def test_scikit_learn_face():
 def test_gap_xml_refuses_mixed_channels(tmp_path):
     soap = kff.SOAP(**SMALL, n_channels=3, radial_basis="quip", scaling_exponent=0)
     with pytest.raises(ValueError, match=r"n_channels: QUIP does not know mixed channels \(3 here\).*None"):
-        write_gap(tmp_path / "gap.xml", fitted(soap, alloys(2, 8), n_sparse=10))
+        write_gap(tmp_path / "gap.xml", fitted(soap, alloys(6, 8)))
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ class SOAP(TransformerMixin, BaseEstimator):
         Scale q to length 1; a centre without density keeps q = 0.
     n_channels : int, optional
         Mix the channels (a, n), elements times `n_max`, into this many; None keeps them all. Size and
-        cost then do not depend on the number of elements. 6 to 10 are usually as accurate as all.
+        cost then do not depend on the number of elements. For several elements 6 to 10 do as well as all.
     mixing : {"learnt", "alchemical", "random"}
         From the covariance of the coefficients in the data, for each degree; of elements alone, by
         their places in the periodic table (`n_channels` a multiple of `n_max`); or at random. See `mixing`.
@@ -146,12 +146,16 @@ class SOAP(TransformerMixin, BaseEstimator):
         mixing = make_mixing(self, full, frames)
         return SOAPDescriptor(params, species, table, basis.central, ignore_others=ignore_others, mixing=mixing)
 
+    def build_for(self, frames, species, nearest_distance):
+        """The built descriptor of a model that is fitted to the frames: learnt mixing follows them."""
+        return self.build(species, nearest_distance, frames=frames)
+
     def fit(self, frames, y=None):
         """Learn the elements and the nearest-neighbour distance of a list of frames."""
         frames = list(frames)
         require(len(frames) > 0, "frames", frames, "a list with at least one ase.Atoms")
         species = sorted({int(z) for atoms in frames for z in atoms.numbers})
-        self.descriptor_ = self.build(species, nearest_distance(frames), frames=frames)
+        self.descriptor_ = self.build_for(frames, species, nearest_distance(frames))
         self.n_features_out_ = self.descriptor_.n_features
         return self
 
