@@ -5,9 +5,10 @@
 before the power spectrum [1]_ [2]_. A neighbour has one element, so c~_qlm is a sum over neighbours of the mixed
 radial function sum_n U_l[q, (a_j n)] R_nl: tables of these are all that the compiled loops need.
 
-Kept directions of largest variance alone lose to a random projection of the same size: the small directions, of
-little weight in the covariance, are what tells similar environments apart. So no direction is dropped here: those
-that find no channel of their own are *folded* onto the others, the strongest onto the weakest.
+Learnt matrices start from the principal directions of the coefficients, with elements made alike by `similarity`.
+Cutting off the directions of small variance loses to a random projection of the same size: they tell similar
+environments apart. So none is dropped: with orthonormal directions v_k of falling variance, row q of U is the
+normalised sum of v_q and those v_k, k >= n_channels, that are *folded* onto it, the strongest onto the weakest.
 
 References
 ----------
@@ -209,7 +210,10 @@ def _root(metric):
 
 
 def _principal(C):
-    """Eigenvectors as rows, largest variance first, their largest component positive."""
+    """Eigenvectors as rows, largest variance first, their largest component positive.
+
+    Exactly equal variances, as in perfect crystals alone, leave a choice to LAPACK; the file keeps what was chosen.
+    """
     V = np.linalg.eigh(C)[1][:, ::-1].T
     size = np.abs(V)
     first = np.argmax(size > size.max(axis=1, keepdims=True) - 1e-9, axis=1)  # of equal ones
