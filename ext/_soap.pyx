@@ -16,12 +16,11 @@ cdef extern from "soap.h":
         const double *knots
 
     ctypedef struct soap_plan:
-        int n_species, n_max, l_max, normalize
+        int n_species, n_max, l_max, normalize, shared
         double cutoff
         const soap_table *tables
         const int32_t *table_of
         const double *central
-        int central_everywhere
         int n_channels, n_features
 
     ctypedef struct soap_pairs:
@@ -44,7 +43,7 @@ cdef extern from "soap.h":
 
 
 cdef enum:
-    MAX_TABLES = 16
+    MAX_TABLES = 128  # one per element at most
 
 ISAS = ("avx512", "avx2", "base")
 MAX_L = SOAP_MAX_L
@@ -75,9 +74,11 @@ cdef class Loops:
     cutoff : float
     tables : sequence of (split, steps (2,), n_intervals (2,), knots (n_knots, l_max + 1, 3, n_max))
     table_of : int array of shape (n_species, n_species)
-    central : array of shape (n_max,)
-        Added to c_n00.
-    central_everywhere, normalize : bool
+    central : array of shape (1 + n_species, n_channels)
+        Added to c_n00 of a centre of an element without channels, then of each species.
+    shared : bool
+        Neighbours of all species add to the same n_max channels, instead of channels of their own.
+    normalize : bool
     isa : str, optional
     """
 
@@ -86,7 +87,7 @@ cdef class Loops:
     cdef const soap_loops *loops
     cdef object kept
 
-    def __init__(self, cutoff, tables, table_of, central, central_everywhere, normalize, isa=None):
+    def __init__(self, cutoff, tables, table_of, central, shared, normalize, isa=None):
         isa = chosen_isa() if isa is None else isa
         self.loops = soap_loops_find(isa.encode())
         if self.loops == NULL:
@@ -94,7 +95,7 @@ cdef class Loops:
         if len(tables) > MAX_TABLES:
             raise ValueError(f"tables: {len(tables)} given, at most {MAX_TABLES} are supported.")
         cdef const int32_t[:, ::1] index = np.ascontiguousarray(table_of, dtype=np.int32)
-        cdef const double[::1] centre = np.ascontiguousarray(central, dtype=np.float64)
+        cdef const double[:, ::1] centre = np.ascontiguousarray(central, dtype=np.float64)
         cdef const double[::1] knots
         self.kept = [index, centre]
         for t, (split, steps, n_intervals, values) in enumerate(tables):
@@ -106,15 +107,17 @@ cdef class Loops:
                 self.tables[t].inverse_step[segment] = 1.0 / steps[segment] if n_intervals[segment] else 0.0
                 self.tables[t].n_intervals[segment] = n_intervals[segment]
         self.plan.n_species = index.shape[0]
-        self.plan.n_max = centre.shape[0]
+        self.plan.n_max = tables[0][3].shape[3]
         self.plan.l_max = tables[0][3].shape[1] - 1
+        self.plan.shared = shared
         self.plan.normalize = normalize
         self.plan.cutoff = cutoff
         self.plan.tables = self.tables
         self.plan.table_of = &index[0, 0]
-        self.plan.central = &centre[0]
-        self.plan.central_everywhere = central_everywhere
+        self.plan.central = &centre[0, 0]
         soap_plan_init(&self.plan)
+        if (centre.shape[0], centre.shape[1]) != (self.plan.n_species + 1, self.plan.n_channels):
+            raise ValueError(f"central: must be {self.plan.n_species + 1} rows of {self.plan.n_channels} channels.")
 
     @property
     def isa(self):

@@ -32,7 +32,8 @@ typedef struct {
     int64_t n_vectors, width, front, stride, n_lm, n_packed;
     int64_t capacity;                       /* neighbours of one centre, a multiple of LANES */
     int64_t n;                              /* neighbours of this centre inside the cutoff, by channel */
-    int64_t *channel_start;                 /* [n_species + 1] */
+    int64_t *species_start;                 /* [n_species + 1] neighbours by element */
+    int64_t *group_start;                   /* [n_groups + 1] and by channels: the same, or all of them */
     int64_t *pair;                          /* [capacity] */
     double *x, *y, *z, *r, *inverse_r;      /* [capacity]; x, y, z become unit vectors */
     double *t, *inverse_step;               /* [capacity] place in the table's interval */
@@ -65,7 +66,8 @@ static size_t layout(scratch *s, const soap_plan *plan, char *at)
 {
     char *begin = at;
     int64_t n = s->capacity, n_l = plan->l_max + 1, d = sizeof(double);
-    s->channel_start = carve(&at, plan->n_species + 1, sizeof(int64_t));
+    s->species_start = carve(&at, plan->n_species + 1, sizeof(int64_t));
+    s->group_start = carve(&at, plan->n_groups + 1, sizeof(int64_t));
     s->pair = carve(&at, n, sizeof(int64_t));
     s->x = carve(&at, n, d), s->y = carve(&at, n, d), s->z = carve(&at, n, d);
     s->r = carve(&at, n, d), s->inverse_r = carve(&at, n, d);
@@ -111,7 +113,7 @@ static void *open_scratch(scratch *s, const soap_plan *plan, const soap_pairs *p
     s->n_vectors = (plan->n_max + LANES - 1) / LANES;
     s->width = round_up(plan->n_channels, ROWS);
     s->front = s->width - plan->n_channels;
-    /* the pad lanes of the last species may spill behind its row */
+    /* the pad lanes of the last group may spill behind its row */
     s->stride = s->width + (s->n_vectors * LANES > plan->n_max + s->front ? 8 : 0);
     s->n_lm = (int64_t)(plan->l_max + 1) * (plan->l_max + 1);
     s->n_packed = round_up(plan->n_features, 8);
@@ -128,13 +130,13 @@ static void *open_scratch(scratch *s, const soap_plan *plan, const soap_pairs *p
 
 /* ---- geometry, harmonics, radial functions ------------------------------------------------------ */
 
-/* Pairs of centre i inside the cutoff, sorted by channel; the last block is padded with r = cutoff. */
+/* Pairs of centre i inside the cutoff, sorted by element; the last block is padded with r = cutoff. */
 static void gather(scratch *s, const soap_plan *plan, const soap_pairs *pairs, int64_t i)
 {
     double cutoff2 = plan->cutoff * plan->cutoff;
     int64_t n = 0;
     for (int a = 0; a < plan->n_species; a++) {
-        s->channel_start[a] = n;
+        s->species_start[a] = n;
         for (int64_t p = pairs->first[i]; p < pairs->first[i + 1]; p++) {
             const double *v = pairs->vectors + 3 * p;
             s->x[n] = v[0], s->y[n] = v[1], s->z[n] = v[2];
@@ -142,7 +144,9 @@ static void gather(scratch *s, const soap_plan *plan, const soap_pairs *pairs, i
             n += v[0] * v[0] + v[1] * v[1] + v[2] * v[2] < cutoff2 && pairs->species[pairs->j[p]] == a;
         }
     }
-    s->channel_start[plan->n_species] = s->n = n;
+    s->species_start[plan->n_species] = s->n = n;
+    for (int g = 0; g <= plan->n_groups; g++)
+        s->group_start[g] = plan->shared ? g * n : s->species_start[g];
     for (; n % LANES; n++)
         s->x[n] = plan->cutoff, s->y[n] = s->z[n] = 0.0;
     for (int64_t k = 0; k < n; k += LANES) {
@@ -208,7 +212,7 @@ INLINE void locate(scratch *s, const soap_plan *plan, int centre_species, const 
     int row = centre_species < 0 ? 0 : centre_species; /* -1: an element without channels */
     for (int a = 0; a < plan->n_species; a++) {
         const soap_table *table = plan->tables + plan->table_of[row * plan->n_species + a];
-        for (int64_t k = s->channel_start[a]; k < s->channel_start[a + 1]; k++) {
+        for (int64_t k = s->species_start[a]; k < s->species_start[a + 1]; k++) {
             int outer = s->r[k] >= table->split;
             double t = (s->r[k] - (outer ? table->split : 0.0)) * table->inverse_step[outer];
             int64_t bin = (int64_t)t, last = table->n_intervals[outer] - 1;
@@ -307,11 +311,11 @@ static void expand(scratch *s, const soap_plan *plan, int centre_species)
 {
     int64_t n_l = plan->l_max + 1, block = s->n_lm * LANES;
     memset(s->c, 0, (size_t)(s->n_lm * s->stride) * sizeof(double));
-    for (int a = 0; a < plan->n_species; a++)
+    for (int g = 0; g < plan->n_groups; g++)
         for (int64_t v = 0; v < s->n_vectors; v++) {
             const vec *R = (const vec *)s->radial + v * s->capacity * n_l;
-            double *c = s->c + s->front + a * plan->n_max + v * LANES;
-            int64_t k0 = s->channel_start[a], k1 = s->channel_start[a + 1];
+            double *c = s->c + s->front + g * plan->n_max + v * LANES;
+            int64_t k0 = s->group_start[g], k1 = s->group_start[g + 1];
             int l = 0;
             if (plan->l_max >= 2) {
                 expand_low(k0, k1, R, n_l, s->harmonics, block, c, s->stride);
@@ -325,10 +329,9 @@ static void expand(scratch *s, const soap_plan *plan, int centre_species)
                                 s->stride);
                 }
         }
-    for (int a = 0; a < plan->n_species; a++)
-        if (plan->central_everywhere || a == centre_species)
-            for (int n = 0; n < plan->n_max; n++)
-                s->c[s->front + a * plan->n_max + n] += plan->central[n];
+    const double *central = plan->central + (centre_species + 1) * plan->n_channels;
+    for (int u = 0; u < plan->n_channels; u++)
+        s->c[s->front + u] += central[u];
 }
 
 /* ---- power spectrum ------------------------------------------------------------------------------- */

@@ -36,13 +36,15 @@ typedef struct {
 
 typedef struct {
     int n_species, n_max, l_max, normalize;
+    int shared;                      /* neighbours of all elements add to the same n_max channels (1), or
+                                        to n_max channels of their own (0) */
     double cutoff;
     const soap_table *tables;
     const int32_t *table_of;         /* [n_species (centre)][n_species (neighbour)] -> index in tables */
-    const double *central;           /* [n_max]: added to c_n00 of ... */
-    int central_everywhere;          /* ... every channel (1) or the centre's own species (0) */
+    const double *central;           /* [1 + n_species (centre)][n_channels]: added to c_n00; row 0 for an
+                                        element without channels */
     /* filled by soap_plan_init */
-    int n_channels, n_features;
+    int n_groups, n_channels, n_features; /* groups of neighbours with channels of their own */
     double legendre_start[SOAP_MAX_L + 1];
     double legendre_a[SOAP_MAX_L + 1][SOAP_MAX_L + 1], legendre_b[SOAP_MAX_L + 1][SOAP_MAX_L + 1];
     soap_move moves[3][SOAP_MAX_L * SOAP_MAX_L];

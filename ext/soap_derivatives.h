@@ -83,7 +83,7 @@ static void adjoint_rows(scratch *s, const soap_plan *plan)
     }
 }
 
-/* Pair gradients of neighbours k0..k1-1 of one channel, whose moved adjoint block v is `moved`. */
+/* Pair gradients of neighbours k0..k1-1 of one group, whose moved adjoint block v is `moved`. */
 static void adjoint_pairs(scratch *s, const soap_plan *plan, int64_t v, int64_t k0, int64_t k1,
                           double (*out)[3], int64_t first_pair)
 {
@@ -126,11 +126,10 @@ static int backward(const soap_plan *plan, const soap_pairs *pairs, const double
         for (int64_t d = 0; d < plan->n_features; d++)
             s.g[d] = (dE_dq[d] - along * s.p[d]) * s.packed_weights[d] * s.scale;
         adjoint_rows(&s, plan);
-        for (int a = 0; a < plan->n_species; a++)
-            for (int64_t v = 0; v < s.n_vectors && s.channel_start[a] < s.channel_start[a + 1]; v++) {
-                move_rows(&s, plan, s.h, s.front + a * plan->n_max + v * LANES, (vec *)s.moved);
-                adjoint_pairs(&s, plan, v, s.channel_start[a], s.channel_start[a + 1], (double (*)[3])dE_dr,
-                              first_pair);
+        for (int g = 0; g < plan->n_groups; g++)
+            for (int64_t v = 0; v < s.n_vectors && s.group_start[g] < s.group_start[g + 1]; v++) {
+                move_rows(&s, plan, s.h, s.front + g * plan->n_max + v * LANES, (vec *)s.moved);
+                adjoint_pairs(&s, plan, v, s.group_start[g], s.group_start[g + 1], (double (*)[3])dE_dr, first_pair);
             }
     }
     free(memory);
@@ -140,9 +139,9 @@ static int backward(const soap_plan *plan, const soap_pairs *pairs, const double
 /* ---- derivative rows -------------------------------------------------------------------------------- */
 
 /* Radial rows of neighbour k over all channels: s->rows[0] = R / r, [1] = slope; zero elsewhere. */
-static void spread_radial(scratch *s, const soap_plan *plan, int a, int64_t k)
+static void spread_radial(scratch *s, const soap_plan *plan, int g, int64_t k)
 {
-    int64_t n_l = plan->l_max + 1, column = s->front + (int64_t)a * plan->n_max;
+    int64_t n_l = plan->l_max + 1, column = s->front + (int64_t)g * plan->n_max;
     double inverse = s->inverse_r[k];
     for (int64_t v = 0; v < s->n_vectors; v++) {
         const double *R = s->radial + (v * s->capacity + k) * n_l * LANES;
@@ -225,15 +224,15 @@ static void gradients_of_centre(scratch *s, const soap_plan *plan, int64_t first
         move_rows(s, plan, s->c, b * LANES, (vec *)s->moved + b * s->n_lm * 4);
     for (int64_t d = 0; d < s->n_packed; d++)
         s->g[d] = s->packed_weights[d] * s->p[d];
-    for (int a = 0; a < plan->n_species; a++) {
+    for (int g = 0; g < plan->n_groups; g++) {
         memset(s->rows, 0, (size_t)(2 * n_l * s->width) * sizeof(double));
-        for (int64_t k = s->channel_start[a]; k < s->channel_start[a + 1]; k += 2) {
-            int64_t other = k + 1 < s->channel_start[a + 1] ? k + 1 : k;
+        for (int64_t k = s->group_start[g]; k < s->group_start[g + 1]; k += 2) {
+            int64_t other = k + 1 < s->group_start[g + 1] ? k + 1 : k;
             for (int64_t b = 0; b < blocks; b++)
                 contract(plan, (const vec *)s->moved + b * s->n_lm * 4, harmonics_of(s, k), harmonics_of(s, other),
                          s->contracted + b * LANES, s->contracted + half + b * LANES, s->width);
             for (int64_t e = k; e <= other; e++) {
-                spread_radial(s, plan, a, e);
+                spread_radial(s, plan, g, e);
                 outer_products(s, plan, e, s->contracted + (e - k) * half);
                 project(s, plan, dq + (s->pair[e] - first_pair) * 3 * plan->n_features);
             }

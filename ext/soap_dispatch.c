@@ -93,7 +93,8 @@ static void gradient_moves(soap_plan *plan)
 
 void soap_plan_init(soap_plan *plan)
 {
-    plan->n_channels = plan->n_species * plan->n_max;
+    plan->n_groups = plan->shared ? 1 : plan->n_species;
+    plan->n_channels = plan->n_groups * plan->n_max;
     plan->n_features = (plan->l_max + 1) * plan->n_channels * (plan->n_channels + 1) / 2;
     legendre_constants(plan);
     gradient_moves(plan);

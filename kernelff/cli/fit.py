@@ -36,6 +36,10 @@ def fit(
     n_sparse: Annotated[int | None, typer.Option(help="Sparse environments.", rich_help_panel=_MODEL)] = None,
     cutoff: Annotated[float | None, typer.Option(help="How far an atom sees, Å.", rich_help_panel=_MODEL)] = None,
     n_max: Annotated[int | None, typer.Option(help="Radial functions.", rich_help_panel=_MODEL)] = None,
+    n_channels: Annotated[
+        int | None,
+        typer.Option(help="Mix elements and radial functions into so many channels.", rich_help_panel=_MODEL),
+    ] = None,
     l_max: Annotated[int | None, typer.Option(help="Largest angular degree.", rich_help_panel=_MODEL)] = None,
     atom_sigma: Annotated[float | None, typer.Option(help="Width of an atom, Å.", rich_help_panel=_MODEL)] = None,
     zeta: Annotated[float | None, typer.Option(help="Kernel exponent.", rich_help_panel=_MODEL)] = None,
@@ -100,7 +104,7 @@ def fit(
             "n_jobs": jobs,
         },
         dftd3={"method": dftd3},
-        soap={"cutoff": cutoff, "n_max": n_max, "l_max": l_max, "atom_sigma": atom_sigma},
+        soap={"cutoff": cutoff, "n_max": n_max, "n_channels": n_channels, "l_max": l_max, "atom_sigma": atom_sigma},
     )
     for path in filter(None, (model, report, checkpoint)):
         check_writable(path)
@@ -154,6 +158,11 @@ def run_fit(estimator, frames, checkpoint=None):
         f"Fitted in {time.perf_counter() - start:.1f} s: {estimator.n_sparse_} sparse environments, "
         f"rank {estimator.rank_}"
     )
+    for mixing in filter(None, (getattr(term.descriptor, "mixing", None) for term in estimator.potential_.terms)):
+        console.print(
+            f"{mixing.matrices.shape[1]} mixed channels determine {100 * mixing.explained:.2f} % of the variance of "
+            "the expansion coefficients."
+        )
     if estimator.search_:
         how = "held-out errors" if estimator.hyperparameters == "cv" else "evidence"
         console.print(text_table(chosen_hyperparameters(estimator), f"Chosen by {how}"))

@@ -92,6 +92,9 @@ def _potential_rows(potential, arrays):
         descriptor = term["descriptor"]
         parameters = descriptor.get("parameters") or {name: x for name, x in descriptor.items() if name != "kind"}
         rows.append(("descriptor", f"{descriptor['kind']}: {_listed(parameters)}"))
+        if descriptor.get("explained") is not None:
+            kept = f"{100 * descriptor['explained']:.2f} % of the variance of the expansion coefficients"
+            rows.append(("mixed channels", f"{parameters['n_channels']} channels determine {kept}"))
         rows.append(("kernel", f"{sparse} sparse environments, {_listed(own)}"))
     if "repulsion" in potential:
         outer = [r for row in potential["repulsion"]["outer"] for r in row]

@@ -2,7 +2,8 @@
 
 from kernelff.descriptors.base import descriptor_from_state, descriptor_to_state
 from kernelff.descriptors.pairs import PairDescriptor, PairDistances, PairInstances
-from kernelff.descriptors.soap import SOAP, SOAPDescriptor, quip_order
+from kernelff.descriptors.quip import quip_order
+from kernelff.descriptors.soap import SOAP, SOAPDescriptor
 
 __all__ = [
     "SOAP",

@@ -95,3 +95,8 @@ def require(condition, name, value, rule):
     """Raise the ValueError of a parameter that breaks its rule."""
     if not condition:
         raise ValueError(f"{name}: must be {rule}, got {value!r}.")
+
+
+def is_whole(value):
+    """Whether a value is a whole number, not a bool."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)

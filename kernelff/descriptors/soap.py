@@ -15,11 +15,13 @@ from kernelff._soap import MAX_L, Loops
 from kernelff.basis.cutoff import cosine_switch, radial_scaling
 from kernelff.basis.radial import BASES
 from kernelff.basis.tables import RadialTable, tabulate
-from kernelff.descriptors.base import check_list, checked_species, register, require, species_index
+from kernelff.descriptors.base import check_list, checked_species, is_whole, register, require, species_index
+from kernelff.descriptors.mixing import Mixing, channel_tables, check_mixing, make_mixing
 from kernelff.neighbors import NeighborList, nearest_distance
 
 _Y00 = 0.5 / np.sqrt(np.pi)
 _RADIUS_IN_NEAREST = 1.3  # default scaling radius in nearest-neighbour distances
+_MIXING = ("n_channels", "mixing", "similarity_length", "mixing_seed")
 
 
 class SOAP(TransformerMixin, BaseEstimator):
@@ -49,6 +51,16 @@ class SOAP(TransformerMixin, BaseEstimator):
         Add the central atom to the channels of every element (QUIP); None: no.
     normalize : bool
         Scale q to length 1; a centre without density keeps q = 0.
+    n_channels : int, optional
+        Mix the channels (a, n), elements times `n_max`, into this many; None keeps them all. Size and
+        cost then do not depend on the number of elements. For several elements 6 to 10 do as well as all.
+    mixing : {"learnt", "alchemical", "random"}
+        From the covariance of the coefficients in the data, for each degree; of elements alone, by
+        their places in the periodic table (`n_channels` a multiple of `n_max`); or at random. See `mixing`.
+    similarity_length : float
+        How far elements resemble each other, in periods and groups; 0: not at all.
+    mixing_seed : int
+        Of random mixing.
 
     References
     ----------
@@ -71,6 +83,10 @@ class SOAP(TransformerMixin, BaseEstimator):
         central_weight=1.0,
         central_reference_all_species=False,
         normalize=True,
+        n_channels=None,
+        mixing="learnt",
+        similarity_length=1.5,
+        mixing_seed=0,
     ):
         self.cutoff = cutoff
         self.n_max = n_max
@@ -84,8 +100,12 @@ class SOAP(TransformerMixin, BaseEstimator):
         self.central_weight = central_weight
         self.central_reference_all_species = central_reference_all_species
         self.normalize = normalize
+        self.n_channels = n_channels
+        self.mixing = mixing
+        self.similarity_length = similarity_length
+        self.mixing_seed = mixing_seed
 
-    def build(self, species, nearest_distance=None, *, basis=None, ignore_others=False):
+    def build(self, species, nearest_distance=None, *, frames=None, basis=None, ignore_others=False):
         """Check the parameters and tabulate the radial functions.
 
         Parameters
@@ -95,6 +115,8 @@ class SOAP(TransformerMixin, BaseEstimator):
             elements alike (one wildcard channel set).
         nearest_distance : float, optional
             Å; sets ``scaling_radius`` where that is None.
+        frames : list of ase.Atoms, optional
+            Data that learnt mixing follows.
         basis : RadialBasis, optional
             In place of the one that ``radial_basis`` names, with ``n_max`` functions.
         ignore_others : bool
@@ -111,19 +133,29 @@ class SOAP(TransformerMixin, BaseEstimator):
         """
         species = checked_species(species)
         self._check()
+        check_mixing(self, 1 if species is None else len(species), frames)
         radius = self._radius(nearest_distance)
         basis = basis or BASES[self.radial_basis](self.cutoff, self.n_max, self.atom_sigma)
         table = self._tabulate(basis, radius)
         params = {**self.get_params(), "scaling_radius": radius}
         params = {name: value.item() if isinstance(value, np.generic) else value for name, value in params.items()}
-        return SOAPDescriptor(params, species, table, basis.central, ignore_others=ignore_others)
+        if self.n_channels is None:
+            params = {name: value for name, value in params.items() if name not in _MIXING}
+            return SOAPDescriptor(params, species, table, basis.central, ignore_others=ignore_others)
+        full = SOAPDescriptor(params | {"normalize": True}, species, table, basis.central, ignore_others=True)
+        mixing = make_mixing(self, full, frames)
+        return SOAPDescriptor(params, species, table, basis.central, ignore_others=ignore_others, mixing=mixing)
+
+    def build_for(self, frames, species, nearest_distance):
+        """The built descriptor of a model that is fitted to the frames: learnt mixing follows them."""
+        return self.build(species, nearest_distance, frames=frames)
 
     def fit(self, frames, y=None):
         """Learn the elements and the nearest-neighbour distance of a list of frames."""
         frames = list(frames)
         require(len(frames) > 0, "frames", frames, "a list with at least one ase.Atoms")
         species = sorted({int(z) for atoms in frames for z in atoms.numbers})
-        self.descriptor_ = self.build(species, nearest_distance(frames))
+        self.descriptor_ = self.build_for(frames, species, nearest_distance(frames))
         self.n_features_out_ = self.descriptor_.n_features
         return self
 
@@ -165,8 +197,7 @@ class SOAP(TransformerMixin, BaseEstimator):
         require(np.isfinite(self.cutoff) and self.cutoff > 0, "cutoff", self.cutoff, "a length > 0 Å")
         for name, low, high in (("n_max", 1, 64), ("l_max", 0, MAX_L)):
             value = getattr(self, name)
-            whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-            require(whole and low <= value <= high, name, value, f"a whole number from {low} to {high}")
+            require(is_whole(value) and low <= value <= high, name, value, f"a whole number from {low} to {high}")
         rule = f"a length > 0 and at most cutoff = {self.cutoff} Å"
         for name in ("atom_sigma", "cutoff_width"):
             require(0 < getattr(self, name) <= self.cutoff, name, getattr(self, name), rule)
@@ -227,22 +258,20 @@ class SOAPDescriptor:
     n_features : int
     ignore_others : bool
         Whether neighbours of other elements are left out or an error.
+    mixing : Mixing or None
+        Matrices that mix the channels, and how much of the variance they keep.
     """
 
-    def __init__(self, params, species, table, central, isa=None, ignore_others=False):
+    def __init__(self, params, species, table, central, isa=None, ignore_others=False, mixing=None):
         self.params, self.species, self.table, self.central = dict(params), species, table, central
-        self.ignore_others = ignore_others
+        self.ignore_others, self.mixing = ignore_others, mixing
         self.cutoff = float(params["cutoff"])
-        n_species = 1 if species is None else len(species)
-        self._loops = Loops(
-            self.cutoff,
-            [(table.split, table.steps, table.n_intervals, table.knots)],
-            np.zeros((n_species, n_species)),
-            central * (params["central_weight"] * _Y00),
-            bool(params["central_reference_all_species"]),
-            bool(params["normalize"]),
-            isa,
-        )
+        n_species, everywhere = 1 if species is None else len(species), params["central_reference_all_species"]
+        own = central * (params["central_weight"] * _Y00)
+        knots, table_of, own = channel_tables(table.knots, own, n_species, everywhere, mixing)
+        tables = [(table.split, table.steps, table.n_intervals, one) for one in knots]
+        shared, normalize = mixing is not None, bool(params["normalize"])
+        self._loops = Loops(self.cutoff, tables, table_of, own, shared, normalize, isa)
         self.n_features = self._loops.n_features
 
     @property
@@ -314,7 +343,11 @@ class SOAPDescriptor:
             "n_intervals": list(self.table.n_intervals),
             "ignore_others": self.ignore_others,
         }
-        return params, {"knots": self.table.knots, "central": self.central}
+        arrays = {"knots": self.table.knots, "central": self.central}
+        if self.mixing is not None:
+            params["explained"] = self.mixing.explained
+            arrays["mixing"] = self.mixing.matrices
+        return params, arrays
 
     @classmethod
     def from_state(cls, params, arrays, isa=None):
@@ -325,7 +358,10 @@ class SOAPDescriptor:
         species = params["species"]
         species = None if species is None else tuple(species)
         central = np.array(arrays["central"], dtype=float)
-        return cls(parameters, species, table, central, isa, params.get("ignore_others", False))
+        mixing = None
+        if "mixing" in arrays:
+            mixing = Mixing(np.array(arrays["mixing"], dtype=float), params["explained"])
+        return cls(parameters, species, table, central, isa, params.get("ignore_others", False), mixing)
 
     def __reduce__(self):
         return (type(self).from_state, self.to_state())
@@ -334,30 +370,3 @@ class SOAPDescriptor:
         check_list(neighbors, self.cutoff)
         index = species_index(neighbors.numbers, self.species, self.ignore_others)
         return neighbors.first, neighbors.j, neighbors.vectors, index
-
-
-def quip_order(n_channels, l_max, channels=None):
-    """Permutation from our feature order to QUIP's: ``q_quip[:-1] = q[quip_order(...)]``.
-
-    Ours: for l, for u, for v >= u. QUIP's: for u, for v <= u, for l, then one
-    constant slot.
-
-    Parameters
-    ----------
-    n_channels : int
-        Elements times radial functions.
-    l_max : int
-    channels : array_like of int, optional
-        Our channel in each of QUIP's places, for species that are not ascending there.
-
-    Returns
-    -------
-    ndarray of int of shape (n_features,)
-    """
-    v, u = np.tril_indices(n_channels)[::-1]  # u >= v, row by row
-    if channels is not None:
-        one, two = np.asarray(channels)[u], np.asarray(channels)[v]
-        u, v = np.maximum(one, two), np.minimum(one, two)
-    packed = v * n_channels - v * (v - 1) // 2 + (u - v)
-    n_packed = n_channels * (n_channels + 1) // 2
-    return (packed[:, None] + n_packed * np.arange(l_max + 1)).ravel()

@@ -82,6 +82,11 @@ def _check(potential):
                 raise ValueError("model: only PairDistances without tail can be written as gap.xml.")
             continue
         parameters = term.descriptor.params
+        if getattr(term.descriptor, "mixing", None) is not None:
+            raise ValueError(
+                f"n_channels: QUIP does not know mixed channels ({parameters['n_channels']} here). Fit with "
+                "SOAP(n_channels=None)."
+            )
         if parameters["radial_basis"] != "quip":
             raise ValueError(
                 f"radial_basis: QUIP does not know {parameters['radial_basis']!r}. Fit with "

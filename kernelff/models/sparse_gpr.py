@@ -171,7 +171,7 @@ class SparseGPR(LinearModel):
         return terms
 
     def _environment_term(self, parameters, delta, n_sparse, frames, species, nearest, rng):
-        descriptor = parameters.build(species, nearest)
+        descriptor = parameters.build_for(frames, species, nearest)
         share = None if n_sparse is None else max(1, n_sparse // len(species))
         points = {}
         for z in species:
