@@ -5,8 +5,9 @@ import pytest
 from labelled import emt_frames, small_model
 
 from kernelff.crossvalidation import ALWAYS_TRAINED, CrossValidation, fold_of, mean_errors
-from kernelff.factors import Columns, Factors, Whitening
+from kernelff.factors import Factors
 from kernelff.hyperparameters import Hyperparameters
+from kernelff.whitening import Columns, Whitening
 
 STEP = 1e-5  # of a logarithm
 AT = Hyperparameters({"energy": 0.02, "forces": 0.1, "virial": 0.3}, (1.2, 0.6))

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from kernelff.evidence import evidence_gradient
-from kernelff.factors import Columns, Factors, Whitening, posterior_factor, whitened
+from kernelff.factors import Factors, posterior_factor, whitened
 from kernelff.normal import System, grams
+from kernelff.whitening import Columns, Whitening
 
 STEP = 1e-5  # of a logarithm
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.linalg import block_diag
 
-from kernelff.factors import Columns, Factors, Whitening, solve
+from kernelff.factors import Factors, solve
+from kernelff.whitening import Columns, Whitening
 
 
 @pytest.fixture

@@ -118,6 +118,22 @@ def test_what_cannot_be_learnt_is_refused_and_changes_nothing(parts, tmp_path):
         kff.load_model(tmp_path / "small.kff").partial_fit(B)
 
 
+def test_functions_are_chosen_anew_when_the_frames_have_doubled(parts):
+    A, B, C = parts  # 10, 5 and 4 frames
+    model = fitted(A)
+    terms = model.potential_.terms
+    assert model.partial_fit(B, earlier=A).potential_.terms == terms
+    model.partial_fit(C, earlier=A + B)
+    assert model.potential_.terms == terms and model.potential_.metadata["n_frames"] == 19
+    more = gas_frames(1, 7)
+    model.partial_fit(more, earlier=A + B + C)
+    whole = fitted(A + B + C + more)
+    assert np.array_equal(model.potential_.weights, whole.potential_.weights)
+    assert model.potential_.metadata == whole.potential_.metadata
+    with pytest.raises(ValueError, match="earlier: 10 frames, but this model has learnt from 20"):
+        model.partial_fit(B, earlier=A)
+
+
 def test_several_descriptors(parts, test):
     A, B, _ = parts
     settings = {"n_sparse": [20, 4], "delta": [1.0, 0.1], "e0": {"Cu": -0.1}, "calibrate": False, "n_jobs": 1}

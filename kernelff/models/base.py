@@ -10,27 +10,27 @@ from ase.units import GPa as _GPA
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from kernelff.assembly import VOIGT, Targets, n_functions, term_columns
 from kernelff.calibration import Calibration
 from kernelff.crossvalidation import ALWAYS_TRAINED, SAMPLE, CrossValidation, fold_of, mean_errors
-from kernelff.e0 import fit_e0
 from kernelff.evaluation import evaluate_frames
-from kernelff.factors import Columns, Factors, Whitening, solve
+from kernelff.factors import Factors, solve
 from kernelff.forecast import forecast
 from kernelff.hyperparameters import Hyperparameters, choose, without_needless_nuisance
 from kernelff.io.checkpoint import Checkpoints, data_hash
-from kernelff.io.frame_checks import check_frames, isolated_atom_energies
+from kernelff.io.frame_checks import check_frames
 from kernelff.io.label_keys import labels
 from kernelff.io.label_noise import label_noise
 from kernelff.io.model_file import write_model
 from kernelff.io.stress_check import check_stress
 from kernelff.noise import KINDS, Noise
-from kernelff.potential import Potential, baseline_results
+from kernelff.potential import Potential
 from kernelff.progress import as_callback
 from kernelff.streaming import Problem, extend, stream_folds
+from kernelff.targets import baseline_of, choose_e0, make_targets
 from kernelff.threads import one_blas_thread
 from kernelff.uncertainty import Posterior
 from kernelff.version import __version__
+from kernelff.whitening import Columns, whiten, whiten_again
 from kernelff.zbl import ZBL
 
 _SIGMAS = (0.0025, 0.05, 0.2)  # energy, forces, virial where nothing is given; by grouped cross-validation
@@ -99,7 +99,8 @@ class LinearModel(BaseEstimator):
         calibration = self._choose(validation, columns, problem.frames, found)
         solution = self._solve(factors, columns)
         self.factors_ = factors
-        facts = {"data_hash": data_hash(problem.frames), "n_frames": len(problem.frames)}
+        n_frames = len(problem.frames)
+        facts = {"data_hash": data_hash(problem.frames), "n_frames": n_frames, "n_frames_chosen": n_frames}
         repulsion = (
             ZBL.below(problem.frames, baseline=self.baseline) if self.zbl else None
         )  # zero in all of these frames
@@ -120,7 +121,7 @@ class LinearModel(BaseEstimator):
                 factors.merge(part)
         return factors, validation
 
-    def partial_fit(self, frames, y=None):
+    def partial_fit(self, frames, y=None, *, earlier=None):
         """Learn from more frames: their rows are folded into the factors, then one new solve.
 
         Exact: whatever the order, the model is the one that a fit of all frames with the same basis functions
@@ -128,10 +129,9 @@ class LinearModel(BaseEstimator):
         came before; the old frames are not needed. The calibration of the error bars stays as it is: it compares
         labels with a model that had not seen them, and here no frame is held out.
 
-        The basis functions stay too (`n_sparse_` does not grow): a new function needs a column in the row of
-        every old label, which the factors do not hold. When many frames, or frames of another kind, have come
-        (novelty tells), fit again to all of them; doing so each time their number has doubled costs no more in
-        all than twice the last fit.
+        The basis functions and hyperparameters stay too: a new function needs a column in the row of every old
+        label, which the factors do not hold. With `earlier`, the model is fitted anew to all frames whenever their
+        number has doubled since the functions were chosen, which in all costs no more than twice the last fit.
 
         Parameters
         ----------
@@ -139,6 +139,8 @@ class LinearModel(BaseEstimator):
             New frames with labels, as in ``fit``.
         y : None
             Ignored; for scikit-learn.
+        earlier : list of ase.Atoms, optional
+            The frames that the model has learnt from so far.
 
         Returns
         -------
@@ -162,12 +164,14 @@ class LinearModel(BaseEstimator):
             )
         start = time.perf_counter()
         frames = list(frames)
+        if earlier is not None and self._has_doubled(len(earlier), len(frames)):
+            return self.fit([*earlier, *frames])
         checked = check_frames(frames, "new frames")
         check_stress(frames, "new frames", found=checked.labels)
         self._refuse_unknown(frames)
         old = self.potential_
         with one_blas_thread():
-            targets = [self._targets(*parts) for parts in zip(frames, checked.labels, self._base(frames), strict=True)]
+            targets = make_targets(frames, checked.labels, self.e0_, baseline_of(frames, self.baseline))
             factors = self.factors_.copy()
             extend(factors, Problem(old.terms, frames, targets, self._noise()), self.n_jobs)
             folded = time.perf_counter()
@@ -177,11 +181,21 @@ class LinearModel(BaseEstimator):
         facts = {
             "data_hash": data_hash(frames, old.metadata["data_hash"]),
             "n_frames": old.metadata["n_frames"] + len(frames),
+            "n_frames_chosen": old.metadata["n_frames_chosen"],
         }
         repulsion = ZBL.below(frames, old.repulsion, self.baseline) if old.repulsion else None
         self._finish(old.terms, columns, solution, self.calibration_, facts, repulsion)
         self.fit_time_ = {"rows": folded - start, "solve": time.perf_counter() - folded}
         return self
+
+    def _has_doubled(self, n_earlier, n_new):
+        facts = self.potential_.metadata
+        if n_earlier != facts["n_frames"]:
+            raise ValueError(
+                f"earlier: {n_earlier} frames, but this model has learnt from {facts['n_frames']}. Give all of them, "
+                "or none."
+            )
+        return n_earlier + n_new >= 2 * facts["n_frames_chosen"]
 
     def forecast(self, frames):
         """Time and memory that ``fit`` would need; see Forecast."""
@@ -262,25 +276,10 @@ class LinearModel(BaseEstimator):
         return Noise(*sigmas, self.config_sigmas or {})
 
     def _make_problem(self, frames, found):
-        noise = self._noise()
-        isolated = isolated_atom_energies(frames, found=found)
-        base = self._base(frames)
-        energies = [
-            lab.energy if b is None or lab.energy is None else lab.energy - b.energy
-            for lab, b in zip(found, base, strict=True)
-        ]
-        if self.baseline is not None:  # what the baseline gives an isolated atom belongs to the baseline
-            isolated = {
-                int(a.numbers[0]): e for a, e in zip(frames, energies, strict=True)
-                if len(a) == 1 and int(a.numbers[0]) in isolated and not a.pbc.any() and e is not None
-            }  # fmt: skip
-        self.e0_ = fit_e0(frames, energies, isolated, self.e0)
-        targets = [self._targets(*parts) for parts in zip(frames, found, base, strict=True)]
-        return Problem(self._make_terms(frames), frames, targets, noise)
-
-    def _base(self, frames):
-        """What the baseline gives for every frame; None without one."""
-        return [None if self.baseline is None else baseline_results(self.baseline, atoms) for atoms in frames]
+        base = baseline_of(frames, self.baseline)
+        self.e0_ = choose_e0(frames, found, base, self.e0)
+        targets = make_targets(frames, found, self.e0_, base)
+        return Problem(self._make_terms(frames), frames, targets, self._noise())
 
     def _refuse_unknown(self, frames):
         known = self.potential_.species
@@ -291,19 +290,6 @@ class LinearModel(BaseEstimator):
                 f"new frames: hold {names}, which this model of {known} has no basis functions for. "
                 "Fit it again to old and new frames together."
             )
-
-    def _targets(self, atoms, found, base):
-        """Labels minus e0 and baseline."""
-        energy, forces, virial = found.energy, found.forces, None
-        if found.stress is not None and atoms.pbc.all():
-            virial = -atoms.get_volume() * np.asarray(found.stress)
-        if energy is not None:
-            energy = energy - sum(self.e0_[int(z)] for z in atoms.numbers)
-        if base is not None:
-            energy = None if energy is None else energy - base.energy
-            forces = None if forces is None else forces - base.forces
-            virial = None if virial is None else virial - np.array([base.virial[a, b] for a, b in VOIGT])
-        return Targets(energy, forces, virial)
 
     @property
     def _searches(self):
@@ -359,23 +345,6 @@ class LinearModel(BaseEstimator):
         }
         posterior = Posterior(solution.posterior, W, calibration or Calibration())
         self.potential_ = Potential(terms, solution.weights, self.e0_, posterior, self.baseline, metadata, repulsion)
-
-
-def whiten(terms, jitter):
-    """Whitening of the functions of all terms; the columns of each term have one owner."""
-    K_MM = np.zeros((n_functions(terms),) * 2)
-    blocks, owners = [], []
-    for number, (term, columns) in enumerate(zip(terms, term_columns(terms), strict=True)):
-        K_MM[columns, columns] = term.gram()
-        blocks += [slice(columns.start + b.start, columns.start + b.stop) for b in term.blocks]
-        owners += [number] * len(term.blocks)
-    return Whitening.of(K_MM, blocks, jitter=jitter, owners=owners)
-
-
-def whiten_again(terms, W):
-    """The Whitening whose matrix a model has kept."""
-    ends = [columns.stop for columns in term_columns(terms)]
-    return Whitening(W, np.searchsorted(ends, np.argmax(W != 0, axis=0), side="right"))
 
 
 def as_list(value):
