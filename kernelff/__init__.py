@@ -1,6 +1,6 @@
 """Kernel-method force fields: DFT accuracy, minutes to fit, honest error bars."""
 
-from kernelff.descriptors import SOAP, PairDistances
+from kernelff.descriptors import G2, G4, G5, SOAP, W2, W4, W5, PairDistances, SymmetryFunctions
 from kernelff.io.gap_write import write_gap
 from kernelff.io.gap_xml import read_gap
 from kernelff.io.model_file import load
@@ -10,11 +10,18 @@ from kernelff.potential import Potential
 from kernelff.version import __version__
 
 __all__ = [
+    "G2",
+    "G4",
+    "G5",
     "SOAP",
+    "W2",
+    "W4",
+    "W5",
     "NeighborList",
     "PairDistances",
     "Potential",
     "SparseGPR",
+    "SymmetryFunctions",
     "__version__",
     "load",
     "load_model",
