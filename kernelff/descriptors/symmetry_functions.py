@@ -48,6 +48,9 @@ class SymmetryFunctions(EnvironmentFeatures):
     >>> q, frame_index, centre_index = descriptor.features(frames)  # doctest: +SKIP
     """
 
+    covariance = "squared_exponential"
+    scaled = True
+
     def __init__(
         self, functions=None, cutoff=6.0, *, n_radial=12, n_angular=36, cutoff_function="cosine", weighted=False
     ):
