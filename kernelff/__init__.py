@@ -3,6 +3,7 @@
 from kernelff.descriptors import G2, G4, G5, SOAP, W2, W4, W5, PairDistances, SymmetryFunctions
 from kernelff.io.gap_write import write_gap
 from kernelff.io.gap_xml import read_gap
+from kernelff.io.input_nn import read_input_nn
 from kernelff.io.model_file import load
 from kernelff.models import SparseGPR, load_model
 from kernelff.neighbors import NeighborList
@@ -26,5 +27,6 @@ __all__ = [
     "load",
     "load_model",
     "read_gap",
+    "read_input_nn",
     "write_gap",
 ]

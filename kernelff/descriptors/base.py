@@ -24,7 +24,6 @@ def register(name):
 class EnvironmentFeatures(TransformerMixin, BaseEstimator):
     """scikit-learn face of parameter objects whose ``build(species, nearest_distance)`` makes the descriptor."""
 
-    covariance = "dot_product"  # of models that name none
     scaled = False  # whether build_for scales features to the frames
 
     def fit(self, frames, y=None):

@@ -20,7 +20,7 @@ from kernelff.descriptors.symmetry_records import Function, element_number, reco
 from kernelff.descriptors.symmetry_tables import loop_tables
 from kernelff.neighbors import NeighborList
 
-_SMALLEST_SPREAD = 1e-3  # of the widest function's; what hardly varies in the data must not be magnified at will
+_SMALLEST_SPREAD = 1e-3  # of the mean; what hardly varies in the data must not be magnified at will
 
 
 class SymmetryFunctions(EnvironmentFeatures):
@@ -33,9 +33,8 @@ class SymmetryFunctions(EnvironmentFeatures):
         feature, 0 for central atoms that do not list it. None: an automatic grid, see `automatic_functions`.
     cutoff : float
         Å, of all functions that name none of their own.
-    n_radial, n_angular : int
-        Size of the automatic grid: functions per element and per pair of elements; more or less, since
-        angular ones come in sets.
+    n_radial, n_shells : int
+        Size of the automatic grid: `n_radial` functions per element, 10 `n_shells` per pair of elements.
     cutoff_function : {"cosine", "tanh3"}
         (1 + cos(pi r / cutoff)) / 2, or tanh^3(1 - r / cutoff).
     weighted : bool
@@ -48,16 +47,15 @@ class SymmetryFunctions(EnvironmentFeatures):
     >>> q, frame_index, centre_index = descriptor.features(frames)  # doctest: +SKIP
     """
 
-    covariance = "squared_exponential"
     scaled = True
 
     def __init__(
-        self, functions=None, cutoff=6.0, *, n_radial=12, n_angular=36, cutoff_function="cosine", weighted=False
+        self, functions=None, cutoff=5.5, *, n_radial=12, n_shells=4, cutoff_function="cosine", weighted=False
     ):
         self.functions = functions
         self.cutoff = cutoff
         self.n_radial = n_radial
-        self.n_angular = n_angular
+        self.n_shells = n_shells
         self.cutoff_function = cutoff_function
         self.weighted = weighted
 
@@ -81,7 +79,7 @@ class SymmetryFunctions(EnvironmentFeatures):
             Naming the parameter or function that is out of its range.
         """
         species = checked_species(species)
-        require(np.isfinite(self.cutoff) and self.cutoff > 0, "cutoff", self.cutoff, "a length > 0 Å")
+        require(np.isfinite(self.cutoff) and 0 < self.cutoff <= 1e3, "cutoff", self.cutoff, "a length > 0 Å")
         rule = f"one of {list(CUTOFF_FUNCTIONS)}"
         require(self.cutoff_function in CUTOFF_FUNCTIONS, "cutoff_function", self.cutoff_function, rule)
         listed = self._listed((0,) if species is None else species, species, nearest_distance)
@@ -106,7 +104,7 @@ class SymmetryFunctions(EnvironmentFeatures):
         """The functions of each centre."""
         given = self.functions
         if given is None:
-            given = automatic_functions(self.cutoff, self.n_radial, self.n_angular, nearest_distance, self.weighted)
+            given = automatic_functions(self.cutoff, self.n_radial, self.n_shells, nearest_distance, self.weighted)
         if not isinstance(given, dict):
             given = dict.fromkeys(centres, given)
         by_element = {_centre(z): [record_of(entry) for entry in own] for z, own in given.items()}
@@ -218,8 +216,8 @@ class SymmetryFunctionsDescriptor:
 
         Symmetry functions differ by orders of magnitude in size and spread; a covariance of distances or
         angles between feature vectors needs them alike. Every element of the centre has its own means and
-        deviations; streamed, one frame at a time. A function that varies less than a thousandth of the
-        widest one is divided by that thousandth: it may vary elsewhere.
+        deviations; streamed, one frame at a time. A function that varies by less than a thousandth of its mean
+        is divided by that thousandth, for it may vary elsewhere, and one that is 0 in all frames stays as it is.
 
         Parameters
         ----------
@@ -241,9 +239,8 @@ class SymmetryFunctionsDescriptor:
                 mean[z] += step * len(mine) / n
                 count[z] = n
         spread = np.sqrt(squares / np.maximum(count, 1))
-        widest = spread.max(axis=1, keepdims=True)
-        spread = np.maximum(spread, _SMALLEST_SPREAD * np.where(widest > 0, widest, 1.0))
-        return self._with(bare.scale / spread, mean)
+        spread = np.maximum(spread, _SMALLEST_SPREAD * np.abs(mean))
+        return self._with(bare.scale / np.where(spread > 0, spread, 1.0), mean)
 
     def to_state(self):
         """Plain data: a JSON-able dict and arrays."""

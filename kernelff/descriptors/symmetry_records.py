@@ -44,12 +44,12 @@ class _Record:
     weighted: ClassVar[bool] = False
 
     def __post_init__(self):
-        _require_number(self, "eta", lambda x: x >= 0, "a number >= 0 1/Å^2")
-        _require_number(self, "r_s", lambda x: True, "a length in Å")
+        _require_number(self, "eta", lambda x: 0 <= x <= 1e6, "a number from 0 to 1e6 1/Å^2")
+        _require_number(self, "r_s", lambda x: abs(x) <= 1e3, "a length up to 1000 Å")
         if self.cutoff is not None:
-            _require_number(self, "cutoff", lambda x: x > 0, "a length > 0 Å, or None")
+            _require_number(self, "cutoff", lambda x: 0 < x <= 1e3, "a length > 0 and up to 1000 Å, or None")
         if self.form != "radial":
-            _require_number(self, "zeta", lambda x: x >= 1, "a number >= 1")
+            _require_number(self, "zeta", lambda x: 1 <= x <= 256, "a number from 1 to 256")
             _require_number(self, "lambda_", lambda x: -1 <= x <= 1, "a number from -1 to 1")
             rule = "two elements, or None for all pairs"
             given = getattr(self, "neighbours", None)

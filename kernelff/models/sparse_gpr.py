@@ -12,8 +12,8 @@ from kernelff.terms import EnvironmentTerm, PairTerm
 
 _DELTA = 2.0  # eV
 _COVARIANCES = ("dot_product", "squared_exponential")
-import json, os
-_O = {"c0": 1.0, "lfac": 1.0} | json.loads(os.environ.get("SFOPT", "{}"))
+_LENGTH_SCALE = 3.0  # in median distances between sparse points
+_CONSTANT = 16.0  # per feature of variance 1
 
 
 class SparseGPR(LinearModel):
@@ -28,11 +28,10 @@ class SparseGPR(LinearModel):
         descriptors or one each. None takes every environment of the data.
     sparse_method : {"cur", "fps", "random"}
         How the sparse set is chosen, see `sparsification.select_points`.
-    covariance : {"dot_product", "squared_exponential"} or list, optional
-        Of environments; one for all descriptors or one each. None: dot product for SOAP and squared
-        exponential for SymmetryFunctions. Symmetry functions are scaled to the training frames
-        (`SymmetryFunctionsDescriptor.scaled_to`); their dot product is normalised, with a constant
-        feature added, see `kernels.DotProduct`.
+    covariance : {"dot_product", "squared_exponential"} or list
+        Of environments; one for all descriptors or one each. Symmetry functions are scaled to the training
+        frames first (`SymmetryFunctionsDescriptor.scaled_to`), and their dot product is normalised after a
+        constant of 16 per feature is added, see `kernels.DotProduct`.
     zeta : float
         Exponent of the dot-product covariance.
     delta : float or list, optional
@@ -40,7 +39,7 @@ class SparseGPR(LinearModel):
         `hyperparameters`.
     length_scale : float or list, optional
         Of the squared-exponential covariance; one or one per descriptor. None: 1 Å for PairDistances,
-        the median distance between sparse points for environments.
+        three times the median distance between sparse points for environments.
     sigma_energy, sigma_forces, sigma_virial : float, optional
         Noise of the labels: eV per atom (the total's is times sqrt(n_atoms)), eV/Å,
         eV per atom (likewise). None: see `hyperparameters`.
@@ -113,7 +112,7 @@ class SparseGPR(LinearModel):
         *,
         n_sparse=1000,
         sparse_method="cur",
-        covariance=None,
+        covariance="dot_product",
         zeta=3.0,
         delta=None,
         length_scale=None,
@@ -168,6 +167,9 @@ class SparseGPR(LinearModel):
         nearest = nearest_distance(frames)
         covariances = _one_each("covariance", self.covariance, len(descriptors))
         scales = _one_each("length_scale", self.length_scale, len(descriptors))
+        for covariance in covariances:
+            if covariance not in _COVARIANCES:
+                raise ValueError(f"covariance: must be one of {_COVARIANCES}, got {covariance!r}.")
         terms = []
         for descriptor, delta, n_sparse, covariance, scale in zip(
             descriptors, deltas, counts, covariances, scales, strict=True
@@ -197,16 +199,12 @@ class SparseGPR(LinearModel):
         return points
 
     def _kernel(self, parameters, covariance, length_scale, points):
-        covariance = covariance or parameters.covariance
-        if covariance not in _COVARIANCES:
-            raise ValueError(f"covariance: must be one of {_COVARIANCES} or None, got {covariance!r}.")
         if covariance == "squared_exponential":
-            return RadialBasis(median_distance(points) * _O["lfac"] if length_scale is None else length_scale)
+            return RadialBasis(_LENGTH_SCALE * median_distance(points) if length_scale is None else length_scale)
         if not parameters.scaled:
             return DotProduct(self.zeta)
-        # features of variance 1 each: half of a typical squared length is the constant's
         n_features = next(iter(points.values())).shape[1]
-        return DotProduct(self.zeta, float(n_features) * _O["c0"], normalize=True)
+        return DotProduct(self.zeta, _CONSTANT * n_features, normalize=True)
 
     def _pair_term(self, parameters, delta, n_sparse, length_scale, nearest):
         descriptor = parameters.build()
