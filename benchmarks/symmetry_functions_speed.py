@@ -71,9 +71,7 @@ def dscribe(atoms, expected):
     """Row of dscribe's values, after a check that both compute the same."""
     from dscribe.descriptors import ACSF
 
-    calculator = ACSF(
-        r_cut=CUTOFF, g2_params=G2_PARAMETERS, g4_params=G4_PARAMETERS, species=["Si"], periodic=True
-    )
+    calculator = ACSF(r_cut=CUTOFF, g2_params=G2_PARAMETERS, g4_params=G4_PARAMETERS, species=["Si"], periodic=True)
     found = calculator.create(atoms)[:, 1:]  # without its G1
     print(f"largest difference to dscribe: {np.abs(found - expected).max():.1e}")
     return [("dscribe", 1e6 * cpu_time(lambda: calculator.create(atoms)) / len(atoms), None, None)]

@@ -314,6 +314,22 @@ static int choose_active(scratch *s, const symmetry_plan *plan, const symmetry_r
     return n;
 }
 
+/* Sums across lanes of what one r_ij got from the active groups, which are then empty again. */
+static void close_bond(scratch *s, const symmetry_plan *plan, int n_active, int64_t j)
+{
+    for (int g = 0; g < n_active; g++) {
+        const symmetry_group *group = plan->groups + s->active[g];
+        for (int m = group->first; m < group->first + group->count; m++) {
+            int64_t rows = 4 * plan->members[m].column;
+            for (int64_t row = rows; row < rows + 4; row++) {
+                vec *sum = (vec *)s->mine + row;
+                s->slopes[row * s->capacity + j] += total(*sum);
+                *sum = ZERO;
+            }
+        }
+    }
+}
+
 INLINE void three_bodies(scratch *s, const symmetry_plan *plan, const double *factors, const int mode)
 {
     for (int q = 0; q < plan->n_runs; q++) {
@@ -327,12 +343,12 @@ INLINE void three_bodies(scratch *s, const symmetry_plan *plan, const double *fa
         int64_t k_end = all ? s->n : s->channel_start[run->channels[1] + 1];
         for (int64_t j = all ? 0 : s->channel_start[run->channels[0]]; j < j_end; j++) {
             vec mine[4] = {ZERO, ZERO, ZERO, ZERO};
-            if (mode == ROWS)
-                memset(s->mine, 0, (size_t)(plan->n_columns * 4 * LANES) * sizeof(double));
             bond(s, plan, run, n_active, j, same ? j + 1 : k_begin, k_end, mine, mode);
-            const vec *sums = mode == ROWS ? (vec *)s->mine : mine;
-            for (int64_t row = 0; mode != VALUES && row < (mode == ROWS ? 4 * plan->n_columns : 4); row++)
-                s->slopes[row * s->capacity + j] += total(sums[row]);
+            if (mode == ADJOINT)
+                for (int row = 0; row < 4; row++)
+                    s->slopes[row * s->capacity + j] += total(mine[row]);
+            if (mode == ROWS)
+                close_bond(s, plan, n_active, j);
         }
     }
 }

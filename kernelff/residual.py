@@ -71,7 +71,9 @@ def derivative_variances(terms, neighbors, combinations):
             variances[t] += np.sum(first[among] * (dq @ dq.T))
             # (dq_i.q_j)(q_i.dq_j), (dq_i.q_j)(q_j.dq_j), (dq_i.q_i)(q_i.dq_j), (dq_i.q_i)(q_j.dq_j)
             shapes = along * along.T, along * own, own[:, None] * along.T, own[:, None] * own
-            variances[t] += sum(np.sum(k[among] * shape) for k, shape in zip(seconds, shapes, strict=True) if k is not None)
+            variances[t] += sum(
+                np.sum(k[among] * shape) for k, shape in zip(seconds, shapes, strict=True) if k is not None
+            )
     return variances
 
 

@@ -245,7 +245,11 @@ class SymmetryFunctionsDescriptor:
     def to_state(self):
         """Plain data: a JSON-able dict and arrays."""
         params = {
-            "parameters": {"cutoff": self.cutoff, "cutoff_function": self.cutoff_function, "functions": self.n_features},
+            "parameters": {
+                "cutoff": self.cutoff,
+                "cutoff_function": self.cutoff_function,
+                "functions": self.n_features,
+            },
             "species": None if self.species is None else list(self.species),
             "functions": [list(f) for f in self.functions],
         }

@@ -84,7 +84,9 @@ def _cutoff_function(words):
     if not words or words[0] not in _CUTOFFS:
         raise ValueError(f"cutoff_type {' '.join(words)} is not supported, only 1 (cosine) and 2 (tanh^3).")
     if len(words) > 1 and _number(words[1]) != 0.0:
-        raise ValueError(f"cutoff_type {' '.join(words)}: an inner cutoff (second number) other than 0 is not supported.")
+        raise ValueError(
+            f"cutoff_type {' '.join(words)}: an inner cutoff (second number) other than 0 is not supported."
+        )
     return _CUTOFFS[words[0]]
 
 
