@@ -18,7 +18,8 @@ typedef struct {
     int64_t capacity, n;               /* neighbours of one centre: room, and those inside the cutoff by channel */
     int64_t *channel_start, *pair;     /* [n_species + 1], [capacity] */
     int32_t *active;                   /* [n_groups] those of a run that the centre lists */
-    double *x, *y, *z, *r, *number;    /* [capacity]; x, y, z are unit vectors */
+    double *x, *y, *z;                 /* [capacity] unit vectors */
+    double *r, *inverse_r, *number;    /* [capacity] */
     double *u, *du;                    /* [n_radials][capacity] */
     double *near_u, *near_du;          /* [n_radials][LANES] of r_jk */
     double *p, *dp;                    /* [n_angulars][LANES] angular factors and slopes by cos */
@@ -43,7 +44,7 @@ static size_t layout(scratch *s, const symmetry_plan *plan, char *at)
     s->pair = carve(&at, n, sizeof(int64_t));
     s->active = carve(&at, plan->n_groups, sizeof(int32_t));
     s->x = carve(&at, n, d), s->y = carve(&at, n, d), s->z = carve(&at, n, d);
-    s->r = carve(&at, n, d), s->number = carve(&at, n, d);
+    s->r = carve(&at, n, d), s->inverse_r = carve(&at, n, d), s->number = carve(&at, n, d);
     s->u = carve(&at, plan->n_radials * n, d), s->du = carve(&at, plan->n_radials * n, d);
     s->near_u = carve(&at, plan->n_radials * LANES, d), s->near_du = carve(&at, plan->n_radials * LANES, d);
     s->p = carve(&at, plan->n_angulars * LANES, d), s->dp = carve(&at, plan->n_angulars * LANES, d);
@@ -78,10 +79,11 @@ static void *open_scratch(scratch *s, const symmetry_plan *plan, const symmetry_
 INLINE void cutoff_function(int kind, double cutoff, vec r, vec *f, vec *df)
 {
     ivec inside = r < cutoff;
+    double inverse = 1.0 / cutoff;
     if (kind == SYMMETRY_TANH3) {
-        vec e = exponential(where(inside, -2.0 * (1.0 - r / cutoff))), t = (1.0 - e) / (1.0 + e);
+        vec e = exponential(where(inside, -2.0 * (1.0 - r * inverse))), t = (1.0 - e) / (1.0 + e);
         *f = where(inside, t * t * t);
-        *df = where(inside, -3.0 / cutoff * t * t * (1.0 - t * t));
+        *df = where(inside, -3.0 * inverse * t * t * (1.0 - t * t));
         return;
     }
     /* (1 + cos pi x) / 2 = (1 - sin v) / 2, v = pi (x - 1/2): Taylor series on [-pi/2, pi/2] */
@@ -92,7 +94,7 @@ INLINE void cutoff_function(int kind, double cutoff, vec r, vec *f, vec *df)
                                       -1.14707455977297247e-11, 2.08767569878680990e-9,  -2.75573192239858907e-7,
                                       2.48015873015873016e-5,  -1.38888888888888889e-3,  4.16666666666666667e-2,
                                       -0.5,                     1.0};
-    vec v = M_PI * (where(inside, r / cutoff) - 0.5), v2 = v * v, a = ZERO + sine[0], b = ZERO + cosine[0];
+    vec v = M_PI * (where(inside, r * inverse) - 0.5), v2 = v * v, a = ZERO + sine[0], b = ZERO + cosine[0];
 #pragma GCC unroll 16
     for (int k = 1; k < 10; k++)
         a = a * v2 + sine[k];
@@ -100,7 +102,7 @@ INLINE void cutoff_function(int kind, double cutoff, vec r, vec *f, vec *df)
     for (int k = 1; k < 11; k++)
         b = b * v2 + cosine[k];
     *f = where(inside, 0.5 - 0.5 * v * a);
-    *df = where(inside, -0.5 * M_PI / cutoff * b);
+    *df = where(inside, -0.5 * M_PI * inverse * b);
 }
 
 /* u(r) and du/dr of some radial functions (NULL: all) at LANES distances; stored `stride` apart. */
@@ -156,14 +158,15 @@ static void gather(scratch *s, const symmetry_plan *plan, const symmetry_pairs *
             double r = sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2]);
             if (r >= plan->cutoff)
                 continue;
-            s->x[n] = v[0] / r, s->y[n] = v[1] / r, s->z[n] = v[2] / r, s->r[n] = r;
+            s->x[n] = v[0] / r, s->y[n] = v[1] / r, s->z[n] = v[2] / r;
+            s->r[n] = r, s->inverse_r[n] = 1.0 / r;
             s->number[n] = plan->numbers[a];
             s->pair[n++] = p;
         }
     }
     s->channel_start[plan->n_species] = s->n = n;
     for (int64_t k = n; k < s->capacity; k++)
-        s->x[k] = 1.0, s->y[k] = s->z[k] = s->number[k] = 0.0, s->r[k] = plan->cutoff;
+        s->x[k] = 1.0, s->y[k] = s->z[k] = s->number[k] = s->inverse_r[k] = 0.0, s->r[k] = plan->cutoff;
     for (int64_t k = 0; k < s->capacity; k += LANES)
         radial_functions(plan, NULL, plan->n_radials, *(vec *)(s->r + k), s->u + k, s->du + k, s->capacity);
 }
@@ -203,8 +206,8 @@ INLINE void two_bodies(scratch *s, const symmetry_plan *plan, const double *fact
 /* Everything the groups of a run need to know of one j and LANES k. */
 typedef struct {
     ivec inside;
-    vec x, y, z, r, c, near, weight; /* of k; near = 1 / r_jk */
-    double xj, yj, zj, rj;
+    vec x, y, z, r, inverse_r, c, near, weight; /* of k; near = 1 / r_jk */
+    double xj, yj, zj, rj, inverse_rj;
     int64_t j, k;
 } triplets;
 
@@ -216,7 +219,7 @@ typedef struct {
 /* From the derivatives by r_ij, r_ik (the angle and r_jk held), by cos, and by r_jk over r_jk. */
 INLINE bonds to_bonds(const triplets *t, vec by_rj, vec by_rk, vec by_c, vec by_near)
 {
-    vec per_j = by_c / t->rj, per_k = by_c / t->r;
+    vec per_j = by_c * t->inverse_rj, per_k = by_c * t->inverse_r;
     return (bonds){by_rj - t->c * per_j + by_near * t->rj, per_j - by_near * t->r,
                    by_rk - t->c * per_k + by_near * t->r, per_k - by_near * t->rj};
 }
@@ -275,10 +278,11 @@ INLINE void bond(scratch *s, const symmetry_plan *plan, const symmetry_run *run,
                  int64_t end, vec *mine, const int mode)
 {
     triplets t = {.xj = s->x[j], .yj = s->y[j], .zj = s->z[j], .rj = s->r[j], .j = j};
+    t.inverse_rj = s->inverse_r[j];
     for (t.k = begin; t.k < end; t.k += LANES) {
         t.inside = lanes_before(t.k, end);
         t.x = *(uvec *)(s->x + t.k), t.y = *(uvec *)(s->y + t.k), t.z = *(uvec *)(s->z + t.k);
-        t.r = *(uvec *)(s->r + t.k), t.near = ZERO;
+        t.r = *(uvec *)(s->r + t.k), t.inverse_r = *(uvec *)(s->inverse_r + t.k), t.near = ZERO;
         t.c = t.xj * t.x + t.yj * t.y + t.zj * t.z;
         if (run->n_closed) {
             vec r2 = t.rj * t.rj + t.r * t.r - 2.0 * t.rj * t.r * t.c;
