@@ -242,6 +242,23 @@ def test_empty_frame_and_isolated_atom():
     assert not rows(descriptor, Atoms("Si")).any()
 
 
+def test_extreme_parameters_and_straight_angles_stay_finite():
+    extreme = [kff.G2(1e6, 1e3), kff.G2(1e6, 1.5), kff.G2(0.0, cutoff=1e3), kff.G4(1e6, 256, -1), kff.G4(0.0, 256, 1)]
+    extreme += [
+        kff.G5(0.1, 1.5, -1),
+        kff.G5(0.1, 1.5, 1),
+        kff.W5(0.0, 256, 1),
+        kff.G4(0.0, 1, 1, r_s=-1e3, cutoff=1e-3),
+    ]
+    atoms = Atoms("SiCSiSi", [[0, 0, 0], [1.5, 0, 0], [3.0, 0, 0], [-1.5, 0, 0]])
+    for kind in ("cosine", "tanh3"):
+        descriptor = kff.SymmetryFunctions(extreme, 5.0, cutoff_function=kind).build((6, 14))
+        neighbors = kff.NeighborList.from_atoms(atoms, descriptor.cutoff)
+        q, dq = descriptor.gradients(neighbors)
+        assert np.isfinite(q).all() and np.isfinite(dq).all()
+        assert np.isfinite(descriptor.backward(neighbors, np.ones_like(q))).all()
+
+
 # ---- scaling --------------------------------------------------------------------------------------
 
 
