@@ -315,6 +315,12 @@ def test_state_round_trip_and_pickle():
             assert copy.species == (6, 14) and copy.functions == descriptor.functions
 
 
+def test_states_of_another_shape_are_refused():
+    params, arrays = descriptor_to_state(VARIANTS["radial"].build((6, 14)))
+    with pytest.raises(ValueError, match=r"scale: must be of shape \(2, 2\), got \(1, 2\)"):
+        descriptor_from_state(params, arrays | {"scale": arrays["scale"][:1]})
+
+
 def test_plain_parameters_rebuild_the_object():
     by_centre = kff.SymmetryFunctions({"Si": MIXED, 6: [kff.G2(1.0), kff.G4(0.1, neighbours=("C", 14))]}, 4.0)
     for parameters in (VARIANTS["mixed"], VARIANTS["automatic"], by_centre):

@@ -149,6 +149,9 @@ class SymmetryFunctionsDescriptor:
         self.scale.flags.writeable = self.shift.flags.writeable = False
         self.cutoff = max(f.cutoff for f in self.functions)
         self.n_features = len(self.functions)
+        shape = (1 if species is None else len(species), self.n_features)
+        for name, array in (("scale", self.scale), ("shift", self.shift)):
+            require(array.shape == shape, name, array.shape, f"of shape {shape}")
         self._loops = Loops(loop_tables(self.functions, species, self.scale, self.shift), cutoff_function, isa)
 
     @property
