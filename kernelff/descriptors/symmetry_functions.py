@@ -79,7 +79,7 @@ class SymmetryFunctions(EnvironmentFeatures):
             Naming the parameter or function that is out of its range.
         """
         species = checked_species(species)
-        require(np.isfinite(self.cutoff) and 0 < self.cutoff <= 1e3, "cutoff", self.cutoff, "a length > 0 Å")
+        require(0 < self.cutoff <= 100, "cutoff", self.cutoff, "a length > 0 and up to 100 Å")
         rule = f"one of {list(CUTOFF_FUNCTIONS)}"
         require(self.cutoff_function in CUTOFF_FUNCTIONS, "cutoff_function", self.cutoff_function, rule)
         listed = self._listed((0,) if species is None else species, species, nearest_distance)

@@ -47,7 +47,7 @@ class _Record:
         _require_number(self, "eta", lambda x: 0 <= x <= 1e6, "a number from 0 to 1e6 1/Å^2")
         _require_number(self, "r_s", lambda x: abs(x) <= 1e3, "a length up to 1000 Å")
         if self.cutoff is not None:
-            _require_number(self, "cutoff", lambda x: 0 < x <= 1e3, "a length > 0 and up to 1000 Å, or None")
+            _require_number(self, "cutoff", lambda x: 0 < x <= 100, "a length > 0 and up to 100 Å, or None")
         if self.form != "radial":
             _require_number(self, "zeta", lambda x: 1 <= x <= 256, "a number from 1 to 256")
             _require_number(self, "lambda_", lambda x: -1 <= x <= 1, "a number from -1 to 1")
