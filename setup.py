@@ -1,8 +1,9 @@
 """Compiled parts of kernelff.
 
-The SOAP loops (ext/soap.c) are one C source compiled once per instruction set into objects with
-their own symbol names, linked into a single Cython module which chooses at import; that keeps one
-.pyx and one module name where three Extensions would need three generated copies of the door.
+The loops of a descriptor (ext/soap.c, ext/symmetry.c) are one C source compiled once per instruction
+set into objects with their own symbol names, linked into a single Cython module which chooses at
+import; that keeps one .pyx and one module name where three Extensions would need three generated
+copies of the door.
 No -march=native: the wheel runs on any CPU of its architecture.
 """
 
@@ -19,25 +20,29 @@ AVX512 = ["-mavx512f", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma", "-mprefer-
 
 # instruction set -> (lanes of float64, compiler flags)
 ISAS = {"base": (2, [])} | ({"avx2": (4, ["-mavx2", "-mfma"]), "avx512": (8, AVX512)} if X86 else {})
-SOAP_SOURCES = ["ext/soap.c", "ext/soap_derivatives.h", "ext/soap.h"]
+# module -> its source, then what that includes
+LOOPS = {
+    "kernelff._soap": ["ext/soap.c", "ext/soap_derivatives.h", "ext/soap.h", "ext/lanes.h"],
+    "kernelff._symmetry": ["ext/symmetry.c", "ext/symmetry.h", "ext/lanes.h"],
+}
 
 
 class BuildPerIsa(build_ext):
-    """Compile ext/soap.c for every instruction set before linking kernelff._soap."""
+    """Compile the loops of a module for every instruction set before linking it."""
 
     def build_extension(self, ext):
-        if ext.name == "kernelff._soap":
-            ext.extra_objects = [obj for isa in ISAS for obj in self.compile_isa(isa)]
+        if ext.name in LOOPS:
+            ext.extra_objects = [obj for isa in ISAS for obj in self.compile_isa(isa, LOOPS[ext.name])]
         super().build_extension(ext)
 
-    def compile_isa(self, isa):
+    def compile_isa(self, isa, sources):
         lanes, flags = ISAS[isa]
         return self.compiler.compile(
-            SOAP_SOURCES[:1],
+            sources[:1],
             output_dir=f"{self.build_temp}/{isa}",
-            macros=[("SOAP_ISA", isa), ("LANES", str(lanes))],
+            macros=[("ISA", isa), ("LANES", str(lanes))],
             extra_postargs=FLAGS + flags,
-            depends=SOAP_SOURCES,
+            depends=sources,
         )
 
 
@@ -51,17 +56,20 @@ class SourceDistribution(sdist):
         super().make_distribution()
 
 
-soap = Extension(
-    "kernelff._soap",
-    ["ext/_soap.pyx", "ext/soap_dispatch.c"],
-    include_dirs=["ext"],
-    define_macros=[("SOAP_X86", None)] if X86 else [],
-    extra_compile_args=FLAGS,
-    depends=SOAP_SOURCES,
-)
+loops = [
+    Extension(
+        module,
+        [f"ext/{module.removeprefix('kernelff.')}.pyx", sources[0].replace(".c", "_dispatch.c")],
+        include_dirs=["ext"],
+        define_macros=[("KERNELFF_X86", None)] if X86 else [],
+        extra_compile_args=FLAGS,
+        depends=sources,
+    )
+    for module, sources in LOOPS.items()
+]
 linalg = Extension("kernelff._linalg", ["ext/_linalg.pyx"], extra_compile_args=FLAGS)
 extensions = cythonize(
-    [soap, linalg],
+    [*loops, linalg],
     build_dir="build/cython",
     compiler_directives={"language_level": 3, "boundscheck": False, "wraparound": False, "cdivision": True},
 )

@@ -1,4 +1,4 @@
-/* SOAP loops, compiled once per instruction set with -DSOAP_ISA=... -DLANES=....
+/* SOAP loops, compiled once per instruction set with -DISA=... -DLANES=....
  *
  * Lanes: neighbours in geometry and harmonics, radial index (channels) everywhere else, so that
  * nothing is summed across lanes except four numbers per neighbour in the adjoint.
@@ -10,19 +10,10 @@
  */
 #include "soap.h"
 
-#include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
-#define INLINE static inline __attribute__((always_inline))
-#define JOIN_(a, b) a##b
-#define JOIN(a, b) JOIN_(a, b)
-#define TEXT_(a) #a
-#define TEXT(a) TEXT_(a)
+#include "lanes.h"
 
-typedef double vec __attribute__((vector_size(8 * LANES), aligned(8 * LANES), may_alias));
-typedef double uvec __attribute__((vector_size(8 * LANES), aligned(8), may_alias)); /* unaligned */
-#define ZERO ((vec){0})
 #define ROWS 8 /* rows of a power spectrum tile; divides `width` */
 
 enum { N_WEIGHTS = 12, MAX_ACCUMULATORS = 13 };
@@ -151,9 +142,7 @@ static void gather(scratch *s, const soap_plan *plan, const soap_pairs *pairs, i
         s->x[n] = plan->cutoff, s->y[n] = s->z[n] = 0.0;
     for (int64_t k = 0; k < n; k += LANES) {
         vec x = *(vec *)(s->x + k), y = *(vec *)(s->y + k), z = *(vec *)(s->z + k);
-        vec r = x * x + y * y + z * z;
-        for (int u = 0; u < LANES; u++)
-            r[u] = sqrt(r[u]);
+        vec r = square_root(x * x + y * y + z * z);
         vec inverse = 1.0 / r;
         *(vec *)(s->x + k) = x * inverse, *(vec *)(s->y + k) = y * inverse, *(vec *)(s->z + k) = z * inverse;
         *(vec *)(s->r + k) = r, *(vec *)(s->inverse_r + k) = inverse;
@@ -368,18 +357,6 @@ static void power(scratch *s, const soap_plan *plan)
     }
 }
 
-/* Sum across lanes. */
-INLINE double total(vec v)
-{
-    double lane[LANES];
-    memcpy(lane, &v, sizeof v);
-#pragma GCC unroll 3
-    for (int half = LANES / 2; half > 0; half /= 2) /* a tree: sums in a row would wait for each other */
-        for (int u = 0; u < half; u++)
-            lane[u] += lane[u + half];
-    return lane[0];
-}
-
 /* Weights and norm; leaves the raw weighted spectrum in s->p and 1/norm (1 if not wanted) in s->scale. */
 static void weigh(scratch *s, const soap_plan *plan)
 {
@@ -430,4 +407,4 @@ static int compute(const soap_plan *plan, const soap_pairs *pairs, double *q)
 
 #include "soap_derivatives.h"
 
-const soap_loops JOIN(soap_loops_, SOAP_ISA) = {TEXT(SOAP_ISA), LANES, compute, gradients, backward};
+const soap_loops JOIN(soap_loops_, ISA) = {TEXT(ISA), LANES, compute, gradients, backward};

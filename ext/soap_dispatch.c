@@ -5,7 +5,7 @@
 #include <string.h>
 
 extern const soap_loops soap_loops_base;
-#ifdef SOAP_X86
+#ifdef KERNELFF_X86
 extern const soap_loops soap_loops_avx2, soap_loops_avx512;
 #endif
 
@@ -13,7 +13,7 @@ const soap_loops *soap_loops_find(const char *isa)
 {
     if (!strcmp(isa, "base"))
         return &soap_loops_base;
-#ifdef SOAP_X86
+#ifdef KERNELFF_X86
     __builtin_cpu_init();
     if (!strcmp(isa, "avx2") && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
         return &soap_loops_avx2;

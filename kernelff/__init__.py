@@ -1,9 +1,10 @@
 """Kernel-method force fields: DFT accuracy, minutes to fit, honest error bars."""
 
-from kernelff.descriptors import SOAP, PairDistances
+from kernelff.descriptors import G2, G4, G5, SOAP, W2, W4, W5, PairDistances, SymmetryFunctions
 from kernelff.dispersion import DFTD3
 from kernelff.io.gap_write import write_gap
 from kernelff.io.gap_xml import read_gap
+from kernelff.io.input_nn import read_input_nn
 from kernelff.io.model_file import load
 from kernelff.models import SparseGPR, load_model
 from kernelff.neighbors import NeighborList
@@ -12,14 +13,22 @@ from kernelff.version import __version__
 
 __all__ = [
     "DFTD3",
+    "G2",
+    "G4",
+    "G5",
     "SOAP",
+    "W2",
+    "W4",
+    "W5",
     "NeighborList",
     "PairDistances",
     "Potential",
     "SparseGPR",
+    "SymmetryFunctions",
     "__version__",
     "load",
     "load_model",
     "read_gap",
+    "read_input_nn",
     "write_gap",
 ]

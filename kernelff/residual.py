@@ -3,7 +3,10 @@
 The residual of a functional a of the local energies is k(a, a) - |psi_a|^2, its exact prior variance less the
 part within the model [1]_. For a sum over centres the prior couples all pairs of them, for derivatives too:
 
-    cov(de_i/dx, de_j/dy) = k'' (dq_i/dx . q_j)(q_i . dq_j/dy) + k' (dq_i/dx . dq_j/dy),   k = k(q_i . q_j).
+    cov(de_i/dx, de_j/dy) = k' (dq_i/dx . dq_j/dy) + sum_ab k_ab (dq_i/dx . a)(b . dq_j/dy),   a, b = q_i, q_j,
+
+k' = dk/d(q_i . q_j) and k_ab the second derivatives by the products that hold a and b; of k(q_i . q_j) alone
+only a = q_j, b = q_i is left.
 
 A pair term is a sum over pairs p of fcut(r_p) f(r_p) with one function f whose prior is delta^2 k(r, r'), so
 every energy, force and virial is sum_p a_p f(r_p) + b_p f'(r_p), of variance
@@ -21,6 +24,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from kernelff.assembly import VOIGT
+from kernelff.kernels import squares
 from kernelff.terms import PairTerm
 
 _PAIRS_PER_BLOCK = 256  # of rows of the covariance between pairs, which is never held whole
@@ -84,7 +88,7 @@ def _energy(term, neighbors):
 def _derivatives(term, neighbors, combinations):
     """Prior variances of the combinations of an EnvironmentTerm's pair gradients."""
     variances = np.zeros(combinations.shape[0])
-    q_af, _, first, second = _coupling(term, neighbors)
+    q_af, _, first, seconds = _coupling(term, neighbors)
     dq_pf = term.descriptor.gradients(neighbors)[1].reshape(-1, term.descriptor.n_features)
     for t in range(len(variances)):
         columns, factors = _row(combinations, t)
@@ -92,21 +96,35 @@ def _derivatives(term, neighbors, combinations):
         shape = (len(centres), len(dq_pf))
         dq = csr_array((factors, (row, columns)), shape=shape) @ dq_pf  # of each centre, along the functional
         along = dq @ q_af[centres].T
+        own = np.diag(along)
         among = np.ix_(centres, centres)
-        variances[t] = np.sum(first[among] * (dq @ dq.T)) + np.sum(second[among] * along * along.T)
+        variances[t] = np.sum(first[among] * (dq @ dq.T))
+        # (dq_i.q_j)(q_i.dq_j), (dq_i.q_j)(q_j.dq_j), (dq_i.q_i)(q_i.dq_j), (dq_i.q_i)(q_j.dq_j)
+        shapes = along * along.T, along * own, own[:, None] * along.T, own[:, None] * own
+        variances[t] += sum(np.sum(k[among] * shape) for k, shape in zip(seconds, shapes, strict=True) if k is not None)
     return variances
 
 
 def _coupling(term, neighbors):
-    """q_af, and delta^2 k, delta^2 k', delta^2 k'' of all pairs of centres, 0 between elements without covariance."""
+    """q_af, and delta^2 k, delta^2 k' and the four delta^2 k_ab of all pairs of centres.
+
+    0 between elements without covariance, None for a k_ab that vanishes everywhere; k_ab in the order of
+    `DotProduct.curvatures`.
+    """
     q_af = term.descriptor.compute(neighbors)
-    k, first, second = np.zeros((3, neighbors.n_atoms, neighbors.n_atoms))
+    n, kernel = neighbors.n_atoms, term.kernel
+    k, first = np.zeros((2, n, n))
+    seconds = [None] * 4
     for _, centres in term.centres_by_species(neighbors.numbers):
-        products, among = q_af[centres] @ q_af[centres].T, np.ix_(centres, centres)
-        value, slope = term.kernel.value_and_slope(products)
+        q, among = q_af[centres], np.ix_(centres, centres)
+        products, xx = q @ q.T, squares(q)
+        value, slope = kernel.value_and_slope(products, xx, xx)
         k[among], first[among] = term.delta**2 * value, term.delta**2 * slope
-        second[among] = term.delta**2 * term.kernel.curvature(products)
-    return q_af, k, first, second
+        for which, second in enumerate(kernel.curvatures(products, xx, xx)):
+            if second is not None:
+                seconds[which] = np.zeros((n, n)) if seconds[which] is None else seconds[which]
+                seconds[which][among] = term.delta**2 * second
+    return q_af, k, first, seconds
 
 
 def _pair_energy(term, neighbors):

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kernelff.descriptors import descriptor_from_state, descriptor_to_state
-from kernelff.kernels import DotProduct, SquaredExponential
+from kernelff.kernels import DotProduct, RadialBasis, SquaredExponential, squares
 
 _PAIRS_PER_BLOCK = 256  # keeps the (3 pairs, n_functions) block of a thousand functions near the L2 cache
 _CENTRES_PER_BLOCK = 256
@@ -41,9 +41,9 @@ class EnvironmentTerm:
 
     Parameters
     ----------
-    descriptor : SOAPDescriptor
+    descriptor : SOAPDescriptor or SymmetryFunctionsDescriptor
         Built descriptor.
-    kernel : DotProduct
+    kernel : DotProduct or RadialBasis
     delta : float
         eV.
     sparse_points : dict
@@ -61,6 +61,7 @@ class EnvironmentTerm:
         self.sparse_points = {_key(z): np.ascontiguousarray(sparse_points[z]) for z in order}
         _require_disjoint(order)
         ends = np.cumsum([0] + [len(points) for points in self.sparse_points.values()])
+        self._squares = {z: squares(points) for z, points in self.sparse_points.items()}
         bounds = (slice(int(a), int(b)) for a, b in pairwise(ends))
         self.columns = dict(zip(self.sparse_points, bounds, strict=True))
         self.n_functions = int(ends[-1])
@@ -102,11 +103,10 @@ class EnvironmentTerm:
             for z, centres in self.centres_by_species(neighbors.numbers[start:stop]):
                 points = self.sparse_points[z]
                 scale = np.zeros((stop - start, len(points)))
-                slope = self.kernel.value_and_slope(q_af[centres] @ points.T)[1]
-                scale[centres] = self.delta**2 * slope
+                scale[centres] = self.delta**2 * self._value_and_slope(q_af[centres], z)[1]
                 mine = _is_centre(z, neighbors.numbers[neighbors.i[pairs]])
                 dq = dq_pcf if mine.all() else dq_pcf[mine]
-                gradients = (dq.reshape(-1, dq.shape[2]) @ points.T).reshape(len(dq), 3, len(points))
+                gradients = self._projected(dq, q_af, neighbors.i[pairs[mine]] - start, points)
                 yield GradientBlock(pairs[mine], self.columns[z], start, scale, gradients)
 
     def evaluate(self, neighbors, weights):
@@ -117,22 +117,43 @@ class EnvironmentTerm:
         for z, centres in self.centres_by_species(neighbors.numbers):
             points, w = self.sparse_points[z], self.delta**2 * weights[self.columns[z]]
             for block in np.array_split(centres, -(-len(centres) // _CENTRES_PER_BLOCK)):
-                value, slope = self.kernel.value_and_slope(q_af[block] @ points.T)
+                value, slope, along = self._value_and_slope(q_af[block], z, with_along=True)
                 energies[block] = value @ w
                 slope *= w
                 dE_dq[block] = slope @ points
+                if along is not None:
+                    dE_dq[block] += np.einsum("ab,ab->a", slope, along)[:, None] * q_af[block]
         return energies, self.descriptor.backward(neighbors, dE_dq)
+
+    def _value_and_slope(self, q_af, z, with_along=False):
+        """k and dk/d(q.q_b), (n, n_columns) each; on request also what dk/dq has along q, per slope."""
+        products, xx = q_af @ self.sparse_points[z].T, squares(q_af)
+        value, slope = self.kernel.value_and_slope(products, xx, self._squares[z])
+        if not with_along:
+            return value, slope
+        along = self.kernel.along_x(xx)
+        return value, slope, None if along is None else along[0][:, None] - along[1][:, None] * products
+
+    def _projected(self, dq_pcf, q_af, centre_p, points):
+        """dk/dr per slope: dq.(q_b + (pull - twist q.q_b) q), shape (n_pairs, 3, n_points)."""
+        along = self.kernel.along_x(squares(q_af))
+        if along is not None:  # as one more feature, so that all sparse points share one matrix product
+            pull_p, twist_p = along[0][centre_p, None], along[1][centre_p, None, None]
+            q_pf = q_af[centre_p]
+            along_pc = np.einsum("pcf,pf->pc", dq_pcf, q_pf)
+            dq_pcf = dq_pcf - (twist_p * along_pc[:, :, None]) * q_pf[:, None, :] if twist_p.any() else dq_pcf
+            dq_pcf = np.concatenate([dq_pcf, (pull_p * along_pc)[:, :, None]], axis=2)
+            points = np.hstack([points, np.ones((len(points), 1))])
+        return (dq_pcf.reshape(-1, dq_pcf.shape[2]) @ points.T).reshape(len(dq_pcf), 3, len(points))
 
     def to_state(self):
         params, arrays = descriptor_to_state(self.descriptor)
         arrays = {f"descriptor.{name}": array for name, array in arrays.items()}
         arrays |= {f"sparse_points.{_name(z)}": points for z, points in self.sparse_points.items()}
-        params = {
-            "kind": "environment", "descriptor": params, "zeta": self.kernel.zeta, "delta": self.delta,
-            "species": list(self.sparse_points),
-        }  # fmt: skip
-        if self.kernel.constant or self.f0:
-            params |= {"constant": self.kernel.constant, "f0": self.f0}
+        params = {"kind": "environment", "descriptor": params, "delta": self.delta, "species": list(self.sparse_points)}
+        params |= _kernel_to_state(self.kernel)
+        if self.f0:
+            params["f0"] = self.f0
         return params, arrays
 
     @classmethod
@@ -140,8 +161,7 @@ class EnvironmentTerm:
         descriptor = descriptor_from_state(params["descriptor"], under("descriptor.", arrays))
         keys = [tuple(z) if isinstance(z, list) else z for z in params["species"]]
         sparse_points = {z: arrays[f"sparse_points.{_name(z)}"] for z in keys}
-        kernel = DotProduct(params["zeta"], params.get("constant", 0.0))
-        return cls(descriptor, kernel, params["delta"], sparse_points, params.get("f0", 0.0))
+        return cls(descriptor, _kernel_from_state(params), params["delta"], sparse_points, params.get("f0", 0.0))
 
     def centres_by_species(self, numbers):
         """(key of sparse_points, indices of its centres) for the elements that occur."""
@@ -241,6 +261,20 @@ class PairTerm:
         k, dk = self.kernel.value_and_slope(pairs.r[which], self.sparse_points)
         slope = pairs.dfcut[which, None] * k + pairs.fcut[which, None] * dk
         return self.delta**2 * slope * self.sparse_cutoffs
+
+
+def _kernel_to_state(kernel):
+    """Entries of a term's state, apart from those that stand at their default."""
+    if isinstance(kernel, RadialBasis):
+        return {"covariance": "squared_exponential", "length_scale": kernel.length_scale}
+    extra = {"constant": kernel.constant, "normalize": kernel.normalize}
+    return {"zeta": kernel.zeta} | {name: value for name, value in extra.items() if value}
+
+
+def _kernel_from_state(params):
+    if params.get("covariance") == "squared_exponential":
+        return RadialBasis(params["length_scale"])
+    return DotProduct(params["zeta"], params.get("constant", 0.0), params.get("normalize", False))
 
 
 _KINDS = {"environment": EnvironmentTerm, "pair": PairTerm}

@@ -56,3 +56,31 @@ def soap(vectors, channels, centre_channel, n_channels, soap):
             q += [p[u, u], *(np.sqrt(2.0) * p[u, u + 1 :])]
     q = np.array(q)
     return q / np.linalg.norm(q) if soap.normalize else q
+
+
+def symmetry_function(vectors, numbers, function, cutoff_function):
+    """One symmetry function of one centre by its formula; `function` as in the built descriptor."""
+
+    def u(r):
+        if r >= function.cutoff:
+            return 0.0
+        x = r / function.cutoff
+        fc = 0.5 * (1.0 + np.cos(np.pi * x)) if cutoff_function == "cosine" else np.tanh(1.0 - x) ** 3
+        return np.exp(-function.eta * (r - function.r_s) ** 2) * fc
+
+    r = np.linalg.norm(vectors, axis=1)
+    weighted = function.elements == ()
+    if function.form == "radial":
+        chosen = numbers if weighted else numbers == function.elements[0]
+        return sum(weight * u(x) for weight, x in zip(chosen, r, strict=True))
+    total = 0.0
+    for j in range(len(r)):
+        for k in range(j):
+            if not weighted and tuple(sorted((numbers[j], numbers[k]))) != function.elements:
+                continue
+            cosine = np.clip(vectors[j] @ vectors[k] / (r[j] * r[k]), -1.0, 1.0)
+            term = (1.0 + function.lambda_ * cosine) ** function.zeta * u(r[j]) * u(r[k])
+            if function.form == "closed":
+                term *= u(np.linalg.norm(vectors[j] - vectors[k]))
+            total += term * (float(numbers[j] * numbers[k]) if weighted else 1.0)
+    return 2.0 ** (1.0 - function.zeta) * total

@@ -1,7 +1,11 @@
-"""What all descriptors share: species, list checks, states by name."""
+"""What all descriptors share: the scikit-learn face, species, list checks, states by name."""
 
 import numpy as np
 from ase.data import chemical_symbols
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from kernelff.neighbors import NeighborList, nearest_distance
 
 _BUILT = {}  # name in files -> class of built descriptors
 
@@ -15,6 +19,63 @@ def register(name):
         return cls
 
     return add
+
+
+class EnvironmentFeatures(TransformerMixin, BaseEstimator):
+    """scikit-learn face of parameter objects whose ``build(species, nearest_distance)`` makes the descriptor."""
+
+    scaled = False  # whether build_for scales features to the frames
+
+    def fit(self, frames, y=None):
+        """Learn the elements and the nearest-neighbour distance of a list of frames."""
+        frames = list(frames)
+        require(len(frames) > 0, "frames", frames, "a list with at least one ase.Atoms")
+        species = sorted({int(z) for atoms in frames for z in atoms.numbers})
+        self.descriptor_ = self.build_for(frames, species, nearest_distance(frames))
+        self.n_features_out_ = self.descriptor_.n_features
+        return self
+
+    def features(self, frames):
+        """Environments of all atoms.
+
+        Parameters
+        ----------
+        frames : list of ase.Atoms
+
+        Returns
+        -------
+        q : ndarray of shape (n_environments, n_features)
+        frame_index, centre_index : ndarray of shape (n_environments,)
+            Where each environment comes from.
+
+        Notes
+        -----
+        Fits to `frames` first if the object has not been fitted.
+        """
+        frames = list(frames)
+        descriptor = self.descriptor_ if hasattr(self, "descriptor_") else self.fit(frames).descriptor_
+        rows = [descriptor.compute(NeighborList.from_atoms(atoms, descriptor.cutoff)) for atoms in frames]
+        sizes = [len(row) for row in rows]
+        q = np.concatenate(rows) if rows else np.zeros((0, descriptor.n_features))
+        centre_index = np.concatenate([np.arange(n) for n in sizes]) if sizes else np.zeros(0, dtype=int)
+        return q, np.repeat(np.arange(len(frames)), sizes), centre_index
+
+    def transform(self, frames):
+        """One averaged row per frame, shape (n_frames, n_features)."""
+        check_is_fitted(self, "descriptor_")
+        q, frame_index, _ = self.features(frames)
+        n_frames = len(list(frames))
+        sums = np.zeros((n_frames, self.descriptor_.n_features))
+        np.add.at(sums, frame_index, q)
+        return sums / np.maximum(np.bincount(frame_index, minlength=n_frames), 1)[:, None]
+
+    def build_for(self, frames, species, nearest_distance):
+        """The built descriptor of a model that is fitted to the frames."""
+        return self.build(species, nearest_distance)
+
+    def plain_parameters(self):
+        """Parameters as plain data, for files."""
+        return self.get_params()
 
 
 def descriptor_to_state(descriptor):

@@ -43,6 +43,10 @@ class PairDistances(BaseEstimator):
         self.tail_exponent = tail_exponent
         self.tail_range = tail_range
 
+    def plain_parameters(self):
+        """Parameters as plain data, for files."""
+        return self.get_params()
+
     def build(self, species=None, nearest_distance=None):
         """Checked, immutable descriptor; `species` and `nearest_distance` are not needed here."""
         checked_species(species)

@@ -8,23 +8,28 @@ The loops are compiled (ext/soap.c); this module checks, tabulates and explains.
 """
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils.validation import check_is_fitted
 
 from kernelff._soap import MAX_L, Loops
 from kernelff.basis.cutoff import cosine_switch, radial_scaling
 from kernelff.basis.radial import BASES
 from kernelff.basis.tables import RadialTable, tabulate
-from kernelff.descriptors.base import check_list, checked_species, is_whole, register, require, species_index
+from kernelff.descriptors.base import (
+    EnvironmentFeatures,
+    check_list,
+    checked_species,
+    is_whole,
+    register,
+    require,
+    species_index,
+)
 from kernelff.descriptors.mixing import Mixing, channel_tables, check_mixing, make_mixing
-from kernelff.neighbors import NeighborList, nearest_distance
 
 _Y00 = 0.5 / np.sqrt(np.pi)
 _RADIUS_IN_NEAREST = 1.3  # default scaling radius in nearest-neighbour distances
 _MIXING = ("n_channels", "mixing", "similarity_length", "mixing_seed")
 
 
-class SOAP(TransformerMixin, BaseEstimator):
+class SOAP(EnvironmentFeatures):
     """Smooth overlap of atomic positions.
 
     Parameters
@@ -149,49 +154,6 @@ class SOAP(TransformerMixin, BaseEstimator):
     def build_for(self, frames, species, nearest_distance):
         """The built descriptor of a model that is fitted to the frames: learnt mixing follows them."""
         return self.build(species, nearest_distance, frames=frames)
-
-    def fit(self, frames, y=None):
-        """Learn the elements and the nearest-neighbour distance of a list of frames."""
-        frames = list(frames)
-        require(len(frames) > 0, "frames", frames, "a list with at least one ase.Atoms")
-        species = sorted({int(z) for atoms in frames for z in atoms.numbers})
-        self.descriptor_ = self.build_for(frames, species, nearest_distance(frames))
-        self.n_features_out_ = self.descriptor_.n_features
-        return self
-
-    def features(self, frames):
-        """Environments of all atoms.
-
-        Parameters
-        ----------
-        frames : list of ase.Atoms
-
-        Returns
-        -------
-        q : ndarray of shape (n_environments, n_features)
-        frame_index, centre_index : ndarray of shape (n_environments,)
-            Where each environment comes from.
-
-        Notes
-        -----
-        Fits to `frames` first if the object has not been fitted.
-        """
-        frames = list(frames)
-        descriptor = self.descriptor_ if hasattr(self, "descriptor_") else self.fit(frames).descriptor_
-        rows = [descriptor.compute(NeighborList.from_atoms(atoms, descriptor.cutoff)) for atoms in frames]
-        sizes = [len(row) for row in rows]
-        q = np.concatenate(rows) if rows else np.zeros((0, descriptor.n_features))
-        centre_index = np.concatenate([np.arange(n) for n in sizes]) if sizes else np.zeros(0, dtype=int)
-        return q, np.repeat(np.arange(len(frames)), sizes), centre_index
-
-    def transform(self, frames):
-        """One averaged row per frame, shape (n_frames, n_features)."""
-        check_is_fitted(self, "descriptor_")
-        q, frame_index, _ = self.features(frames)
-        n_frames = len(list(frames))
-        sums = np.zeros((n_frames, self.descriptor_.n_features))
-        np.add.at(sums, frame_index, q)
-        return sums / np.maximum(np.bincount(frame_index, minlength=n_frames), 1)[:, None]
 
     def _check(self):
         require(np.isfinite(self.cutoff) and self.cutoff > 0, "cutoff", self.cutoff, "a length > 0 Å")

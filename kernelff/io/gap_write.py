@@ -9,6 +9,7 @@ import numpy as np
 
 from kernelff.descriptors import quip_order
 from kernelff.io.safe_file import write_whole
+from kernelff.kernels import DotProduct
 from kernelff.terms import EnvironmentTerm
 
 _LABEL = "GAP_kernelff"
@@ -81,6 +82,12 @@ def _check(potential):
             if not term.kernel.is_plain or term.descriptor.tail[0]:
                 raise ValueError("model: only PairDistances without tail can be written as gap.xml.")
             continue
+        if term.descriptor.kind != "soap" or not isinstance(term.kernel, DotProduct):
+            raise ValueError(
+                f"model: a gap.xml holds SOAP with the dot-product covariance, not {term.descriptor.kind} with "
+                f"{type(term.kernel).__name__}. Use model.save(path), or fit with "
+                "SOAP(radial_basis='quip', scaling_exponent=0)."
+            )
         parameters = term.descriptor.params
         if getattr(term.descriptor, "mixing", None) is not None:
             raise ValueError(

@@ -260,7 +260,7 @@ class LinearModel(BaseEstimator):
         settings["baseline"] = None  # goes with the potential
         if settings["descriptors"] is not None:
             settings["descriptors"] = [
-                {"kind": type(d).__name__} | d.get_params() for d in as_list(settings["descriptors"])
+                {"kind": type(d).__name__} | d.plain_parameters() for d in as_list(settings["descriptors"])
             ]
         if settings["e0"] is not None:
             settings["e0"] = {str(key): float(value) for key, value in settings["e0"].items()}

@@ -5,13 +5,16 @@ import numpy as np
 from kernelff.checks import require_positive
 from kernelff.descriptors import SOAP, PairDistances
 from kernelff.hyperparameters import METHODS as HYPERPARAMETERS
-from kernelff.kernels import DotProduct, SquaredExponential
+from kernelff.kernels import DotProduct, RadialBasis, SquaredExponential, squares
 from kernelff.models.base import LinearModel, as_list
 from kernelff.neighbors import NeighborList, nearest_distance
 from kernelff.sparsification import METHODS, select_points
 from kernelff.terms import EnvironmentTerm, PairTerm
 
 _DELTA = 2.0  # eV
+_COVARIANCES = ("dot_product", "squared_exponential")
+_LENGTH_SCALE = 3.0  # in median distances between sparse points
+_CONSTANT = 16.0  # per feature of variance 1
 
 
 class SparseGPR(LinearModel):
@@ -19,20 +22,25 @@ class SparseGPR(LinearModel):
 
     Parameters
     ----------
-    descriptors : SOAP, PairDistances or list of them, optional
+    descriptors : SOAP, SymmetryFunctions, PairDistances or list of them, optional
         Summed in one model. ``SOAP()`` by default.
     n_sparse : int or None or list
         Sparse environments, shared evenly among the species; one number for all
         descriptors or one each. None takes every environment of the data.
     sparse_method : {"cur", "fps", "random"}
         How the sparse set is chosen, see `sparsification.select_points`.
+    covariance : {"dot_product", "squared_exponential"} or list
+        Of environments; one for all descriptors or one each. Symmetry functions are scaled to the training
+        frames first (`SymmetryFunctionsDescriptor.scaled_to`), and their dot product is normalised after a
+        constant of 16 per feature is added, see `kernels.DotProduct`.
     zeta : float
-        Exponent of the dot-product covariance of SOAP.
+        Exponent of the dot-product covariance.
     delta : float or list, optional
         Prior standard deviation of the local energies, eV; one or one per descriptor. None: see
         `hyperparameters`.
-    length_scale : float
-        Of the squared-exponential covariance of PairDistances, Å.
+    length_scale : float or list, optional
+        Of the squared-exponential covariance; one or one per descriptor. None: 1 Å for PairDistances,
+        three times the median distance between sparse points for environments.
     sigma_energy, sigma_forces, sigma_virial : float, optional
         Noise of the labels: eV per atom (the total's is times sqrt(n_atoms)), eV/Å,
         eV per atom (likewise). None: see `hyperparameters`.
@@ -113,9 +121,10 @@ class SparseGPR(LinearModel):
         *,
         n_sparse=1000,
         sparse_method="cur",
+        covariance="dot_product",
         zeta=3.0,
         delta=None,
-        length_scale=1.0,
+        length_scale=None,
         sigma_energy=None,
         sigma_forces=None,
         sigma_virial=None,
@@ -134,6 +143,7 @@ class SparseGPR(LinearModel):
         self.descriptors = descriptors
         self.n_sparse = n_sparse
         self.sparse_method = sparse_method
+        self.covariance = covariance
         self.zeta = zeta
         self.delta = delta
         self.length_scale = length_scale
@@ -164,14 +174,26 @@ class SparseGPR(LinearModel):
         rng = np.random.default_rng(self.random_state)
         species = sorted({int(z) for atoms in frames for z in set(atoms.numbers)})
         nearest = nearest_distance(frames)
+        covariances = _one_each("covariance", self.covariance, len(descriptors))
+        scales = _one_each("length_scale", self.length_scale, len(descriptors))
+        for covariance in covariances:
+            if covariance not in _COVARIANCES:
+                raise ValueError(f"covariance: must be one of {_COVARIANCES}, got {covariance!r}.")
         terms = []
-        for descriptor, delta, n_sparse in zip(descriptors, deltas, counts, strict=True):
-            make = self._pair_term if isinstance(descriptor, PairDistances) else self._environment_term
-            terms.append(make(descriptor, delta, n_sparse, frames, species, nearest, rng))
+        for descriptor, delta, n_sparse, covariance, scale in zip(
+            descriptors, deltas, counts, covariances, scales, strict=True
+        ):
+            if isinstance(descriptor, PairDistances):
+                terms.append(self._pair_term(descriptor, delta, n_sparse, scale, nearest))
+                continue
+            built = descriptor.build_for(frames, species, nearest)
+            points = self._choose_points(built, n_sparse, frames, species, rng)
+            kernel = self._kernel(descriptor, covariance, scale, points)
+            terms.append(EnvironmentTerm(built, kernel, delta, points))
         return terms
 
-    def _environment_term(self, parameters, delta, n_sparse, frames, species, nearest, rng):
-        descriptor = parameters.build_for(frames, species, nearest)
+    def _choose_points(self, descriptor, n_sparse, frames, species, rng):
+        """Sparse environments of every element, an equal share each."""
         share = None if n_sparse is None else max(1, n_sparse // len(species))
         points = {}
         for z in species:
@@ -183,14 +205,23 @@ class SparseGPR(LinearModel):
                         yield descriptor.compute(neighbors)[atoms.numbers == z]
 
             points[z] = select_points(blocks, share, self.sparse_method, rng)
-        return EnvironmentTerm(descriptor, DotProduct(self.zeta), delta, points)
+        return points
 
-    def _pair_term(self, parameters, delta, n_sparse, frames, species, nearest, rng):
-        descriptor = parameters.build(species, nearest)
+    def _kernel(self, parameters, covariance, length_scale, points):
+        if covariance == "squared_exponential":
+            return RadialBasis(_LENGTH_SCALE * median_distance(points) if length_scale is None else length_scale)
+        if not parameters.scaled:
+            return DotProduct(self.zeta)
+        n_features = next(iter(points.values())).shape[1]
+        return DotProduct(self.zeta, _CONSTANT * n_features, normalize=True)
+
+    def _pair_term(self, parameters, delta, n_sparse, length_scale, nearest):
+        descriptor = parameters.build()
         start = min(nearest, 0.5 * descriptor.cutoff) if np.isfinite(nearest) else 0.2 * descriptor.cutoff
         # one dimension: an even grid spans it as well as any choice from the data
         points = np.linspace(0.5 * start, descriptor.cutoff, n_sparse or 30)
-        return PairTerm(descriptor, SquaredExponential(self.length_scale), delta, points)
+        length_scale = 1.0 if length_scale is None else length_scale
+        return PairTerm(descriptor, SquaredExponential(length_scale), delta, points)
 
     def _descriptor_list(self):
         if self.descriptors is None:
@@ -211,6 +242,26 @@ class SparseGPR(LinearModel):
             raise ValueError(f"zbl: must be True or False, got {self.zbl!r}.")
         if self.sparse_method not in METHODS:
             raise ValueError(f"sparse_method: must be one of {METHODS}, got {self.sparse_method!r}.")
+
+
+def median_distance(points, n_sampled=500):
+    """Median distance between sparse points of one element, over all elements; 1 if there are no two.
+
+    Parameters
+    ----------
+    points : dict
+        Element -> (n_sparse, n_features).
+    n_sampled : int
+        At most this many of each element are looked at, evenly spread.
+    """
+    found = []
+    for own in points.values():
+        some = own[np.unique(np.linspace(0, len(own) - 1, min(n_sampled, len(own))).astype(int))]
+        xx = squares(some)
+        distances = np.sqrt(np.maximum(xx[:, None] + xx - 2.0 * some @ some.T, 0.0))
+        found.append(distances[np.triu_indices(len(some), 1)])
+    found = np.concatenate(found)
+    return float(np.median(found)) if found.size and np.median(found) > 0 else 1.0
 
 
 def _one_each(name, value, n):

@@ -1,0 +1,61 @@
+/* Vectors of LANES doubles, for sources that are compiled once per instruction set. */
+#ifndef KERNELFF_LANES_H
+#define KERNELFF_LANES_H
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#define INLINE static inline __attribute__((always_inline))
+#define JOIN_(a, b) a##b
+#define JOIN(a, b) JOIN_(a, b)
+#define TEXT_(a) #a
+#define TEXT(a) TEXT_(a)
+
+typedef double vec __attribute__((vector_size(8 * LANES), aligned(8 * LANES), may_alias));
+typedef double uvec __attribute__((vector_size(8 * LANES), aligned(8), may_alias)); /* unaligned */
+typedef int64_t ivec __attribute__((vector_size(8 * LANES), aligned(8 * LANES), may_alias));
+#define ZERO ((vec){0})
+
+/* x where the condition holds, else 0; conditions are lanes of all ones or all zeros. */
+INLINE vec where(ivec condition, vec x) { return (vec)(condition & (ivec)x); }
+
+INLINE vec square_root(vec x)
+{
+    for (int u = 0; u < LANES; u++)
+        x[u] = sqrt(x[u]);
+    return x;
+}
+
+/* Sum across lanes, as a tree: sums in a row would wait for each other. */
+INLINE double total(vec v)
+{
+    double lane[LANES];
+    memcpy(lane, &v, sizeof v);
+#pragma GCC unroll 3
+    for (int half = LANES / 2; half > 0; half /= 2)
+        for (int u = 0; u < half; u++)
+            lane[u] += lane[u + half];
+    return lane[0];
+}
+
+/* e^x for x <= 0 to 1 ulp or so: x = n ln 2 + s, |s| <= ln 2 / 2, Taylor series in s, 2^n by its bits. */
+INLINE vec exponential(vec x)
+{
+    const double round = 6755399441055744.0; /* 1.5 * 2^52: adding it rounds to a whole number in the low bits */
+    ivec low = x < -708.0;
+    x = where(~low, x) + where(low, ZERO - 708.0); /* the smallest normal number, in place of 0 */
+    vec shifted = x * 1.4426950408889634 + round, n = shifted - round;
+    vec s = x - n * 6.93147180369123816490e-01 - n * 1.90821492927058770002e-10;
+    vec p = ZERO + 1.0 / 6227020800.0;
+    static const double factorials[12] = {479001600.0, 39916800.0, 3628800.0, 362880.0, 40320.0, 5040.0,
+                                          720.0,       120.0,      24.0,      6.0,      2.0,     1.0};
+#pragma GCC unroll 12
+    for (int k = 0; k < 12; k++)
+        p = p * s + 1.0 / factorials[k];
+    p = p * s + 1.0;
+    ivec power = ((ivec)shifted << 52) + (INT64_C(1023) << 52);
+    return p * (vec)power;
+}
+
+#endif
