@@ -11,7 +11,8 @@ from kernelff.cli.console import check_writable, console, fail, guarded, note
 from kernelff.cli.data import load_frames
 from kernelff.cli.tables import rich_table
 from kernelff.config import FitConfig, read_config
-from kernelff.io import shared_frames
+from kernelff.io.checks.dataset import DataSet
+from kernelff.io.checks.repeats import shared
 from kernelff.report.cells import error_table
 
 _DATA, _MODEL, _OUT = "Labels in the data", "Model", "Output"
@@ -56,6 +57,12 @@ def fit(
     forces_key: Annotated[str | None, typer.Option(help="Name of the forces.", rich_help_panel=_DATA)] = None,
     stress_key: Annotated[str | None, typer.Option(help="Name of the stresses.", rich_help_panel=_DATA)] = None,
     virial_key: Annotated[str | None, typer.Option(help="Name of the virials.", rich_help_panel=_DATA)] = None,
+    energy_factor: Annotated[
+        float | None, typer.Option(help="Multiplies energies, to eV.", rich_help_panel=_DATA)
+    ] = None,
+    forces_factor: Annotated[
+        float | None, typer.Option(help="Multiplies forces, to eV/Å.", rich_help_panel=_DATA)
+    ] = None,
     stress_factor: Annotated[
         float | None,
         typer.Option(help="Multiplies stresses, to eV/Å^3 in ASE's sign.", rich_help_panel=_DATA),
@@ -75,6 +82,8 @@ def fit(
             "forces_key": forces_key,
             "stress_key": stress_key,
             "virial_key": virial_key,
+            "energy_factor": energy_factor,
+            "forces_factor": forces_factor,
             "stress_factor": stress_factor,
             "stress_order": stress_order,
             "use_stress": False if no_stress else None,
@@ -159,13 +168,8 @@ def warn_of_shared_frames(sets):
     sets : dict
         "train", "test" -> frames.
     """
-    shared = sorted({k for k, _ in shared_frames(sets["test"], sets["train"])})
-    if shared:
-        shown = ", ".join(map(str, shared[:8])) + (", ..." if len(shared) > 8 else "")
-        note(
-            f"{len(shared)} of {len(sets['test'])} test frames ({shown}) are training frames too, possibly "
-            "rotated or mirrored; the test is that much less independent"
-        )
+    for found in shared(DataSet.of(sets["test"]), DataSet.of(sets["train"])):
+        note(str(found))
 
 
 def evaluate_sets(estimator, sets, uncertainty):

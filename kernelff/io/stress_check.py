@@ -12,7 +12,7 @@ waves cut off too early, for one) adds p (V_b - V_a), fitted beside the slope le
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations
 
 import numpy as np
@@ -68,6 +68,12 @@ class StressCheck:
     misfit: float
     verdict: str
     message: str
+
+    @property
+    def notable_offset(self):
+        """Whether the stresses surely carry a constant pressure."""
+        notable = abs(self.offset) > max(5 * self.offset_error, NOTABLE_OFFSET)  # False for NaN
+        return notable and self.n_pairs >= 4 * MIN_PAIRS
 
     @property
     def wrong(self):
@@ -257,7 +263,7 @@ def _verdict(n_pairs, fit):
     if fit.power == 1:
         remedy = "are they virials? Name them with virial_key" if fit.slope < 0 else "divide them by the volume"
         return result("virial", f"the stresses grow with the volume like a virial ({seen}); {remedy}")
-    unit, factor = _nearest_unit(fit.slope)
+    unit, factor = nearest_unit(fit.slope)
     if factor is None:
         return result("unclear", f"the stresses are in no unit known here ({seen}); check them")
     if fit.order != tuple(range(6)):
@@ -268,10 +274,11 @@ def _verdict(n_pairs, fit):
             f"stress_order={order!r}{more}, or leave them out with use_stress=False"
         )  # fmt: skip
     if unit == "eV/Å^3" and factor > 0:
-        notable = abs(fit.offset) > max(5 * fit.offset_error, NOTABLE_OFFSET * GPa)  # False for NaN
-        sure = notable and n_pairs >= 4 * MIN_PAIRS
-        more = f", but carry a constant pressure-like offset of {fit.offset / GPa:+.2f} GPa" if sure else ""
-        return result("agrees", f"stresses agree with the energies: {seen}{more}")
+        agrees = result("agrees", f"stresses agree with the energies: {seen}")
+        if not agrees.notable_offset:
+            return agrees
+        more = f", but carry a constant pressure-like offset of {agrees.offset:+.2f} GPa"
+        return replace(agrees, message=agrees.message + more)
     sign = "with the opposite sign" if factor < 0 else "with the right sign"
     kind = "sign" if unit == "eV/Å^3" else "unit"
     return result(
@@ -280,10 +287,24 @@ def _verdict(n_pairs, fit):
     )  # fmt: skip
 
 
-def _nearest_unit(slope):
-    """The unit whose factor is within 15 % of the slope, and that factor with its sign."""
+def nearest_unit(slope, tolerance=0.15):
+    """The unit a stress was written in, by the ratio of true to written stresses.
+
+    Parameters
+    ----------
+    slope : float
+        True over written stresses.
+    tolerance : float
+        Of the logarithm.
+
+    Returns
+    -------
+    unit : str
+    factor : float or None
+        Of that unit, with the sign of the slope; None if even the nearest unit is further off.
+    """
     unit = min(_UNITS, key=lambda name: abs(np.log(abs(slope) * _UNITS[name])))
     inverse = 1 / _UNITS[unit]
-    if abs(np.log(abs(slope) / inverse)) > 0.15:
+    if abs(np.log(abs(slope) / inverse)) > tolerance:
         return unit, None
     return unit, float(np.copysign(inverse, slope))

@@ -21,7 +21,6 @@ from kernelff.io.checkpoint import Checkpoint, data_hash
 from kernelff.io.frame_checks import check_frames, isolated_atom_energies
 from kernelff.io.label_keys import labels
 from kernelff.io.model_file import write_model
-from kernelff.io.stress_check import check_stress
 from kernelff.noise import KINDS, Noise
 from kernelff.potential import Potential, baseline_results
 from kernelff.progress import as_callback
@@ -76,7 +75,6 @@ class LinearModel(BaseEstimator):
         """
         start = time.perf_counter()
         checked = check_frames(frames, "training frames")
-        check_stress(frames, "training frames", found=checked.labels)
         with one_blas_thread():  # the same bits for any number of threads
             problem = self._make_problem(list(frames), checked.labels)
             return self._fit(problem, checkpoint, progress, start)
@@ -147,7 +145,6 @@ class LinearModel(BaseEstimator):
         start = time.perf_counter()
         frames = list(frames)
         checked = check_frames(frames, "new frames")
-        check_stress(frames, "new frames", found=checked.labels)
         self._refuse_unknown(frames)
         old = self.potential_
         with one_blas_thread():

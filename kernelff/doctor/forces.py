@@ -1,0 +1,120 @@
+"""Forces that do not belong to their positions: of another frame, order, sign or unit."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+LEAST_FRAMES = 10
+LEAST_FORCE = 0.2  # of the typical one, for labels and predictions; small forces may point anywhere
+ALIKE, UNLIKE = 0.9, 0.4  # cosine between labels and what the other frames predict; sound data 0.8 to 1.0
+SCALED = 2.5  # forces larger or smaller than predicted by this factor, at a cosine above ALIKE
+FAINTEST = 100.0  # factor by which labels of a wrong unit may be too small
+SURE = 3.0  # times the typical left-out residual in error bars
+
+
+def contradictory_forces(data, model, fit):
+    """Frames whose forces contradict what all other frames say about theirs.
+
+    Parameters
+    ----------
+    data : DataSet
+    model : CrudeModel
+    fit : Fit
+
+    Returns
+    -------
+    list of Finding
+    """
+    judged = _Compared.of(model, fit)
+    if judged is None:
+        return []
+    if np.median(judged.cosine[judged.telling]) < UNLIKE:
+        return _unlearnable(data, model, judged)
+    flipped = judged.sure & (judged.cosine < -ALIKE + 0.1)
+    scaled = judged.sure_of_size & (judged.cosine > ALIKE) & (np.abs(np.log(judged.ratio)) > np.log(SCALED))
+    strange = judged.sure & (np.abs(judged.cosine) < UNLIKE) | (judged.sure & (judged.cosine < 0) & ~flipped)
+    findings = []
+    if flipped.any():
+        findings.append(data.finding(
+            "error", "flipped forces", "the forces of {frames} have the opposite sign of what the other frames predict",
+            "turn their sign; forces_factor=-1 (--forces-factor -1) turns that of all frames",
+            model.indices[flipped],
+        ))  # fmt: skip
+    if scaled.any():
+        typical = float(np.median(judged.ratio[scaled]))
+        findings.append(data.finding(
+            "error", "scaled forces",
+            f"the forces of {{frames}} are {typical:.3g} times what the other frames predict: in another unit?",
+            f"multiply them by {1 / typical:.3g} (0.0194 and 51.4 tell hartree/bohr from eV/Å, 0.529 and 1.89 Å from "
+            "bohr), or drop these frames", model.indices[scaled],
+        ))  # fmt: skip
+    if strange.any():
+        findings.append(_strange(data, model, judged, strange))
+    return findings
+
+
+class _Compared:
+    """Labels beside predictions of the left-out frames: cosine, ratio, and whether they say anything."""
+
+    def __init__(self, labels, predictions, odd, telling, faint):
+        self.labels, self.predictions, self.telling = labels, predictions, telling
+        self.sure, self.sure_of_size = odd & telling, odd & (telling | faint)
+        dot = np.array([x @ y for x, y in zip(labels, predictions, strict=True)])
+        length, other = (np.array([np.linalg.norm(x) for x in xs]) + 1e-30 for xs in (labels, predictions))
+        self.cosine, self.ratio = dot / (length * other), length / other
+
+    @classmethod
+    def of(cls, model, fit):
+        """None where too few frames have forces that symmetry does not forbid."""
+        labels = [row.force_labels for row in model.rows]
+        predictions = [label - one.forces for label, one in zip(labels, fit.judged, strict=True)]
+        sizes = np.array([[np.sqrt(np.mean(x**2)) if len(x) else 0.0 for x in xs] for xs in (labels, predictions)])
+        telling = (sizes > LEAST_FORCE * model.scale).all(axis=0)
+        if telling.sum() < LEAST_FRAMES:
+            return None
+        z = np.array([one.forces_z for one in fit.judged])
+        # labels in hartree/bohr are small beside those in eV/Å
+        faint = (sizes[1] > LEAST_FORCE * model.scale) & (sizes[0] > LEAST_FORCE * model.scale / FAINTEST)
+        return cls(labels, predictions, z > SURE * np.nanmedian(z), telling, faint)
+
+
+def _unlearnable(data, model, judged):
+    return [data.finding(
+        "warning", "forces against positions",
+        "the forces of most frames have nothing to do with what the other frames predict (median cosine "
+        f"{np.median(judged.cosine[judged.telling]):.2f})",
+        "check that forces and positions are of the same frames and in the same order of atoms, and that forces_key "
+        "(--forces-key) names the forces; a handful of very different frames look so too",
+        model.indices[judged.telling],
+    )]  # fmt: skip
+
+
+def _strange(data, model, judged, strange):
+    """Say of which frame the forces are, or that they are of other atoms, if either explains them."""
+    stories = []
+    for a in np.flatnonzero(strange):
+        label = judged.labels[a]
+        others = [b for b in np.flatnonzero(judged.telling) if b != a and len(judged.labels[b]) == len(label)]
+        cosines = [_cosine(label, judged.predictions[b]) for b in others]
+        if cosines and max(cosines) > ALIKE:
+            stories.append(f"frame {model.indices[a]} has those of frame {model.indices[others[np.argmax(cosines)]]}")
+        elif _permuted(label.reshape(-1, 3), judged.predictions[a].reshape(-1, 3)) > ALIKE:
+            stories.append(f"frame {model.indices[a]} has its own in another order of atoms")
+    story = f" ({'; '.join(stories[:3]).replace('; ', ', ')}{', ...' if len(stories) > 3 else ''})" if stories else ""
+    return data.finding(
+        "error", "foreign forces",
+        f"the forces of {{frames}} do not go with their positions{story}",
+        "put the right forces to the frames (were some left over from an earlier step?), or drop these frames",
+        model.indices[strange],
+    )  # fmt: skip
+
+
+def _cosine(x, y):
+    return float(x @ y / (np.linalg.norm(x) * np.linalg.norm(y) + 1e-300))
+
+
+def _permuted(labels, predictions):
+    """Cosine in the order of atoms that fits best."""
+    rows, columns = linear_sum_assignment(-labels @ predictions.T)
+    return _cosine(labels[rows].ravel(), predictions[columns].ravel())
