@@ -125,6 +125,14 @@ class CrudeModel:
         other = np.abs(composition[:, None] - composition).max(axis=2) > 1e-6
         return np.where(other | np.eye(len(psi), dtype=bool), np.inf, np.sqrt(np.maximum(square, 0.0)))
 
+    def rarity(self):
+        """Distance of every frame to the most similar one over the typical such distance, (n_frames,)."""
+        closest = self.distances().min(axis=1)
+        known = np.isfinite(closest)
+        # sets of copies have no distances at all; one of 1e-3 eV per atom counts as similar anyway
+        typical = max(float(np.median(closest[known])), 1e-3 * self.scale) if known.any() else np.inf
+        return closest / typical
+
     @property
     def energy_labels(self):
         """eV per atom beside what the composition explains, (n_frames,); NaN where there is none."""

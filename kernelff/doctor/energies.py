@@ -6,12 +6,13 @@ import numpy as np
 
 from kernelff.io.checks.dataset import frame_name
 
-LEAST_FRAMES = 20
+LEAST_FRAMES = 25
 NEIGHBORS = 5
 OUTLIER = 20.0  # times what similar frames are wrong by; 12 is the most seen in sound data
+SMALLEST_OUTLIER = 0.01  # Å; eV per atom over the typical force
 SMALLEST_GROUP, SMALLEST_SHARE = 5, 0.06  # frames, and share of all
-SEPARATION = 6.0  # of two groups over their inner spread
-MIXED = 0.3  # share of a group's frames whose most similar frame is in the other group
+SEPARATION = 8.0  # of two groups over their inner spread
+MIXED = 1.5  # distance to the other group over that within the group, where two groups are of one kind of structure
 
 
 def doubtful_energies(data, model, fit):
@@ -32,11 +33,11 @@ def doubtful_energies(data, model, fit):
     if np.isfinite(error).sum() < LEAST_FRAMES:
         return []
     distance = model.distances()
-    offset = _constant_offset(data, model, error, distance)
-    if offset:
-        return offset
-    outlying = _outlying(np.array([one.energy_z for one in fit.judged]), error, distance)
-    outlying &= np.abs(error) > 0.01 * model.scale
+    group = _group(error, distance)
+    if group is not None:
+        return _two_settings(data, model, fit, error, group)
+    outlying = _outlying(np.array([one.energy_z for one in fit.judged]), error, distance, model.rarity())
+    outlying &= np.abs(error) > SMALLEST_OUTLIER * model.scale
     if not outlying.any():
         return []
     worst = int(np.nanargmax(np.where(outlying, np.abs(error), -1.0)))
@@ -50,47 +51,52 @@ def doubtful_energies(data, model, fit):
     )]  # fmt: skip
 
 
-def _outlying(z, error, distance):
+def _outlying(z, error, distance, rarity):
     """Errors beyond those of similar frames, in eV and in error bars; rare frames may be wrong by more."""
     z, size = np.abs(z), np.abs(error)
     nearest = np.argsort(distance, axis=1)[:, :NEIGHBORS]
-    closest = np.take_along_axis(distance, nearest[:, :1], axis=1)[:, 0]
-    usual = np.nanmedian(np.where(np.isfinite(size)[nearest], size[nearest], np.nan), axis=1)
-    typical = float(np.median(closest[np.isfinite(closest)])) if np.isfinite(closest).any() else np.inf
-    rare = np.maximum(1.0, closest / max(2.0 * typical, 1e-12))
-    score = size / (np.nan_to_num(usual) + np.nanmedian(size)) / rare
+    alike = np.isfinite(np.take_along_axis(distance, nearest, axis=1))
+    usual = np.median(np.nan_to_num(np.where(alike, size[nearest], 0.0)), axis=1)
+    score = size / (usual + np.nanmedian(size)) / np.maximum(1.0, rarity / 2)
     return np.nan_to_num((score > OUTLIER) & (z > OUTLIER * np.nanmedian(z))).astype(bool)
 
 
-def _constant_offset(data, model, error, distance):
-    """Two groups of energies that differ by a constant among frames that are alike in structure."""
+def _group(error, distance):
+    """The smaller of two groups whose errors differ by a constant among frames alike in structure, or None."""
     known = np.flatnonzero(np.isfinite(error))
     ordered = known[np.argsort(error[known])]
     least = max(SMALLEST_GROUP, round(SMALLEST_SHARE * len(known)))
-    best = None
-    for cut in range(least, len(ordered) - least + 1):
-        low, high = error[ordered[:cut]], error[ordered[cut:]]
-        step = np.median(high) - np.median(low)
-        spread = max(_spread(low), _spread(high)) + 1e-12
-        if best is None or step / spread > best[0]:
-            best = step / spread, cut, step
-    if best is None or best[0] < SEPARATION:
-        return []
-    _, cut, step = best
-    minority = ordered[:cut] if cut <= len(ordered) / 2 else ordered[cut:]
-    member = np.zeros(len(error), dtype=bool)
-    member[minority] = True
-    nearest = np.argsort(distance[np.ix_(minority, known)], axis=1)[:, 0]
-    if np.mean(~member[known[nearest]]) < MIXED:
-        return []
-    groups = sorted({str(data.frames[model.indices[k]].info.get("config_type", "")) for k in minority} - {""})
-    sign = -1 if cut <= len(ordered) / 2 else 1
+    cuts = range(least, len(ordered) - least + 1)
+    separations = [_separation(error[ordered[:cut]], error[ordered[cut:]]) for cut in cuts]
+    if not separations or max(separations) < SEPARATION:
+        return None
+    cut = cuts[int(np.argmax(separations))]
+    smaller, larger = sorted((ordered[:cut], ordered[cut:]), key=len)
+    within = distance[np.ix_(smaller, smaller)].min(axis=1)
+    across = distance[np.ix_(smaller, larger)].min(axis=1)
+    return smaller if np.mean(across < MIXED * within) > 0.5 else None
+
+
+def _separation(low, high):
+    return (np.median(high) - np.median(low)) / (max(_spread(low), _spread(high)) + 1e-12)
+
+
+def _two_settings(data, model, fit, error, group):
+    """Name the group and its offset, by a model that learns energies from the others alone."""
+    trusted = np.isfinite(error).astype(float)
+    trusted[group] = 0.0
+    solution = model.solve(trusted, np.ones(len(error)), fit.sigma_forces)
+    judged = model.judge(*solution, trusted, np.ones(len(error)), fit.sigma_forces)
+    error = np.array([one.energy for one in judged])
+    step = np.nanmedian(error[group]) - np.nanmedian(np.delete(error, group))
+    members = np.flatnonzero(np.abs(error - np.nanmedian(np.delete(error, group)) - step) < abs(step) / 2)
+    names = ", ".join(sorted({str(data.frames[model.indices[k]].info.get("config_type", "")) for k in members} - {""}))
     return [data.finding(
         "warning", "two settings",
-        f"the energies of {{frames}} are off by a constant {1e3 * sign * step:+.4g} meV/atom against similar frames"
-        f"{f' (config_type {chr(44).join(groups[:4])})' if groups else ''}: were they computed with other settings?",
+        f"the energies of {{frames}} are off by a constant {1e3 * step:+.4g} meV/atom against similar frames"
+        f"{f' (config_type {names})' if names else ''}: were they computed with other settings?",
         "compute all frames with one functional, pseudopotential, cutoff and k-point density, or drop these",
-        model.indices[np.sort(minority)],
+        model.indices[members],
     )]  # fmt: skip
 
 

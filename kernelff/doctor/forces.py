@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-LEAST_FRAMES = 10
+LEAST_FRAMES = 20
 LEAST_FORCE = 0.2  # of the typical one, for labels and predictions; small forces may point anywhere
 ALIKE, UNLIKE = 0.9, 0.4  # cosine between labels and what the other frames predict; sound data 0.8 to 1.0
-SCALED = 2.5  # forces larger or smaller than predicted by this factor, at a cosine above ALIKE
+SCALED = 5.0  # forces larger or smaller than predicted by this factor, at a cosine above ALIKE
 FAINTEST = 100.0  # factor by which labels of a wrong unit may be too small
+RARE = 4.0  # distance to the most similar frame over the typical one
 SURE = 3.0  # times the typical left-out residual in error bars
 
 
@@ -29,11 +30,15 @@ def contradictory_forces(data, model, fit):
     judged = _Compared.of(model, fit)
     if judged is None:
         return []
-    if np.median(judged.cosine[judged.telling]) < UNLIKE:
+    quality = np.median(judged.cosine[judged.telling])
+    if quality < UNLIKE:
         return _unlearnable(data, model, judged)
+    if quality < ALIKE:
+        return []
     flipped = judged.sure & (judged.cosine < -ALIKE + 0.1)
     scaled = judged.sure_of_size & (judged.cosine > ALIKE) & (np.abs(np.log(judged.ratio)) > np.log(SCALED))
-    strange = judged.sure & (np.abs(judged.cosine) < UNLIKE) | (judged.sure & (judged.cosine < 0) & ~flipped)
+    # frames of a kind of their own may be predicted that badly: without companions nothing is said of them
+    strange = judged.sure & (judged.cosine < UNLIKE) & ~flipped & (model.rarity() < RARE)
     findings = []
     if flipped.any():
         findings.append(data.finding(

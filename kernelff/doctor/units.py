@@ -6,9 +6,10 @@ import numpy as np
 from ase.units import Bohr, Hartree, Rydberg, kcal, kJ, mol, nm
 
 NEIGHBORS = 4
-LEAST_PAIRS = 12
+LEAST_PAIRS = 40
 LARGEST_SPREAD = 3.0  # of the middle half of the ratios; beyond it nothing is concluded
-TOLERANCE = 0.3  # of a logarithm: how near a ratio must be to that of a unit
+NEAR, NEAR_SPREAD = 1.0, 1.4  # logarithm of a ratio that is not far from 1, and the spread allowed there
+TOLERANCE = 0.32  # of a logarithm: how near a ratio must be to that of a unit; halfway from 1 to Bohr
 LEAST_FORCE = 0.1  # of the typical one; forces that symmetry forbids say nothing
 
 _ENERGY = {
@@ -61,7 +62,10 @@ def energy_slope(model, fit):
         return np.nan, int(large.sum())
     ratio, weight = seen[large] / expected[large], np.abs(expected[large])
     low, middle, high = _weighted_quantiles(ratio, weight, (0.25, 0.5, 0.75))
-    trusted = low * high > 0 and max(low / high, high / low) < LARGEST_SPREAD
+    if low * high <= 0:
+        return np.nan, int(large.sum())
+    near = middle > 0 and abs(np.log(middle)) < NEAR
+    trusted = max(low / high, high / low) < (NEAR_SPREAD if near else LARGEST_SPREAD)
     return (float(middle) if trusted else np.nan), int(large.sum())
 
 
@@ -80,7 +84,7 @@ def energies_and_forces(data, model, fit):
     list of Finding
     """
     slope, n_pairs = energy_slope(model, fit)
-    if not np.isfinite(slope) or (slope > 0 and abs(np.log(slope)) < 1.5 * TOLERANCE):
+    if not np.isfinite(slope) or (slope > 0 and abs(np.log(slope)) < TOLERANCE):
         return []
     carriers = data.labelled("energy", "forces")
     seen = (

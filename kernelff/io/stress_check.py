@@ -261,7 +261,11 @@ def _verdict(n_pairs, fit):
     if fit.misfit > LARGEST_MISFIT or fit.slope == 0:
         return result("unclear", f"stresses and energies of strained frames do not go together ({seen})")
     if fit.power == 1:
-        remedy = "are they virials? Name them with virial_key" if fit.slope < 0 else "divide them by the volume"
+        remedy = (
+            "are they virials? Name them with virial_key (--virial-key)"
+            if fit.slope < 0
+            else "divide them by the volume"
+        )
         return result("virial", f"the stresses grow with the volume like a virial ({seen}); {remedy}")
     unit, factor = nearest_unit(fit.slope)
     if factor is None:
@@ -271,7 +275,7 @@ def _verdict(n_pairs, fit):
         more = "" if abs(fit.slope - 1) < 0.1 else f" and stress_factor={factor:.6g}"
         return result(
             "order", f"the shear components of the stresses are in another order ({seen}); read them with "
-            f"stress_order={order!r}{more}, or leave them out with use_stress=False"
+            f"stress_order={order!r} (--stress-order){more}, or leave them out with use_stress=False"
         )  # fmt: skip
     if unit == "eV/Å^3" and factor > 0:
         agrees = result("agrees", f"stresses agree with the energies: {seen}")
@@ -283,7 +287,8 @@ def _verdict(n_pairs, fit):
     kind = "sign" if unit == "eV/Å^3" else "unit"
     return result(
         kind, f"the stresses seem to be written in {unit} {sign} ({seen}, where eV/Å^3 in ASE's sign gives 1)"
-        f"; read them with stress_factor={factor:.6g}, or leave them out with use_stress=False"
+        f"; read them with stress_factor={factor:.6g} (--stress-factor {factor:.6g}), or leave them out with "
+        "use_stress=False (--no-stress)"
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from kernelff.io.geometry import geometry
 
 LARGEST_GAP = 3.0  # Å; the empty layer between a crystal's periodic images is thinner, that around a molecule thicker
 LEAST_FILLING = 0.03  # of the cell by spheres of covalent radius; ice 0.05, silicon 0.29, copper 0.8
-_NORMAL_BONDS = (0.75, 1.35)  # nearest distances over covalent radii
+_NORMAL_BONDS = (0.7, 1.35)  # nearest distances over covalent radii
 
 
 def forgotten_periodicity(data):
@@ -79,6 +79,8 @@ def _gaps(atoms):
 def _cell_in_bohr(atoms):
     smaller = atoms.copy()
     smaller.set_cell(atoms.cell.array * Bohr)
-    if (_gaps(atoms) < LARGEST_GAP).any() or (_gaps(smaller) > LARGEST_GAP).any() or (_gaps(smaller) < 0.3).any():
+    if (_gaps(atoms) < LARGEST_GAP).any() or (_gaps(smaller) > LARGEST_GAP).any():
         return False
-    return _NORMAL_BONDS[0] < geometry(smaller).bond_ratio < _NORMAL_BONDS[1]
+    found = geometry(smaller)
+    collides = found.nearest < _NORMAL_BONDS[0] * 2 * covalent_radii[found.species].min()
+    return not collides and _NORMAL_BONDS[0] < found.bond_ratio < _NORMAL_BONDS[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kernelff.io.stress_check import StressCheck, check_stress
 
+SURE_PAIRS = 12
 _NO_STRESS = "leave stresses out with use_stress=False (--no-stress)"
 
 
@@ -44,7 +45,7 @@ def findings_of(check: StressCheck | None, data):
     message, _, remedy = check.message.partition("; ")
     if check.wrong:
         return [data.finding("error", "stress", message, remedy, carriers)]
-    if check.verdict == "unclear":
+    if check.verdict == "unclear" and check.n_pairs >= SURE_PAIRS:
         return [data.finding("warning", "stress", message, f"check how they were written, or {_NO_STRESS}", carriers)]
     if check.notable_offset:
         return [data.finding(
