@@ -5,6 +5,7 @@ break is made here by code, as users make it by a wrong key, unit, sign, order, 
 """
 
 import functools
+import json
 
 import numpy as np
 import pytest
@@ -13,10 +14,14 @@ from ase.build import bulk, molecule
 from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
 from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import write
 from ase.units import Bohr, GPa, Hartree, Rydberg, kcal, mol
+from typer.testing import CliRunner
 
+from kernelff.cli import app
 from kernelff.doctor import diagnose
-from kernelff.io import silicon_set
+from kernelff.io import LabelKeys, silicon_set
+from kernelff.io.checks import inspect
 
 # --- sound sets -----------------------------------------------------------------
 
@@ -177,19 +182,19 @@ def reordered(frames):
     return replaced(frames, {a: changed(frames[a], forces=frames[a].get_forces()[::-1])})
 
 
-CORPUS = {
+CONTRADICTIONS = {
     # name: (frames, severity, name of the finding, what the text must hold)
-    "energies in hartree": (lambda: scaled(silicon(), energy=1 / Hartree), "error", "energies against forces",
+    "energies in hartree": (lambda: scaled(trajectory(), energy=1 / Hartree), "error", "energies against forces",
                             ("hartree", "--energy-factor 27.2113")),
     "energies in rydberg": (lambda: scaled(melt(), energy=1 / Rydberg), "error", "energies against forces",
                             ("rydberg", "--energy-factor 13.605")),
-    "energies in kcal/mol": (lambda: scaled(trajectory(), energy=mol / kcal), "error", "energies against forces",
+    "energies in kcal/mol": (lambda: scaled(silicon(), energy=mol / kcal), "error", "energies against forces",
                              ("kcal/mol", "--energy-factor 0.0433")),
     "forces in hartree/bohr": (lambda: scaled(silicon(), forces=Bohr / Hartree), "error", "energies against forces",
                                ("hartree/bohr", "--forces-factor 51.42")),
     "all in hartree and bohr": (lambda: scaled(trajectory(), energy=1 / Hartree, forces=Bohr / Hartree), "error",
                                 "energies against forces", ("forces in hartree/bohr", "--energy-factor 27.2")),
-    "gradients for forces": (lambda: scaled(silicon(), forces=-1.0), "error", "energies against forces",
+    "gradients for forces": (lambda: scaled(melt(), forces=-1.0), "error", "energies against forces",
                              ("opposite sign", "--forces-factor -1")),
     "some gradients": (lambda: scaled(melt(), slice(3, 7), forces=-1.0), "error", "flipped forces",
                        ("4 of 40 frames", "forces_factor=-1")),
@@ -203,9 +208,6 @@ CORPUS = {
     "two pseudopotentials": (lambda: [shifted(a, 0.4 * len(a)) if k % 3 == 0 else a for k, a in enumerate(melt())],
                              "warning", "two settings",
                              ("14 of 40 frames (0, 3, 6, 9, 12, ...)", "constant +4", "one functional")),
-    "energies per atom": (lambda: per_atom(silicon()), "warning", "energies per atom", ("number of atoms",)),
-    "stress in GPa": (lambda: with_stress(silicon(), lambda s, _: s / GPa), "error", "stress",
-                      ("stress_factor=0.00624", "--stress-factor")),
     "stress of the other sign": (lambda: with_stress(trajectory(), lambda s, _: -s), "error", "stress",
                                  ("opposite sign", "--stress-factor -1")),
     "stress in kBar, without strains": (lambda: with_stress(trajectory(), lambda s, _: -s / (GPa / 10)), "error",
@@ -214,6 +216,13 @@ CORPUS = {
                          ("virial", "--virial-key")),
     "order of VASP": (lambda: with_stress(trajectory(), lambda s, _: s[[0, 1, 2, 5, 3, 4]]), "error", "stress",
                       ("--stress-order", "xx yy zz xy yz xz")),
+}  # fmt: skip
+"""What a model of the other frames tells."""
+
+ODDITIES = {
+    "energies per atom": (lambda: per_atom(silicon()), "warning", "energies per atom", ("number of atoms",)),
+    "stress in GPa": (lambda: with_stress(silicon(), lambda s, _: s / GPa), "error", "stress",
+                      ("stress_factor=0.00624", "--stress-factor")),
     "constant pressure in the stress": (
         lambda: with_stress(silicon(), lambda s, _: s + 2.0 * GPa * np.array([1, 1, 1, 0, 0, 0])), "warning",
         "stress offset", ("pressure-like offset of +1.8", "stress_offset = true")),
@@ -260,20 +269,86 @@ CORPUS = {
     "no labels": (lambda: [a.copy() for a in melt()], "error", "no labels", ("no frame carries", "--energy-key")),
     "no frames": (list, "error", "no frames", ("there are no frames",)),
 }  # fmt: skip
+"""What is seen without a model."""
 
 
-@pytest.mark.parametrize("name", CORPUS)
-def test_every_break_is_found_and_its_remedy_named(name):
-    make, severity, kind, texts = CORPUS[name]
-    diagnosis = diagnose(make())
-    found = [one for one in diagnosis.findings if (one.severity, one.name) == (severity, kind)]
-    assert len(found) == 1, [str(one) for one in diagnosis.findings]
+def assert_found(findings, severity, kind, texts):
+    found = [one for one in findings if (one.severity, one.name) == (severity, kind)]
+    assert len(found) == 1, [str(one) for one in findings]
     assert found[0].remedy
     for text in texts:
         assert text in str(found[0])
-    assert diagnosis.sound == (not any(one.severity == "error" for one in diagnosis.findings))
+
+
+@pytest.mark.parametrize("name", CONTRADICTIONS)
+def test_contradictions_are_found_and_their_remedy_named(name):
+    make, *expected = CONTRADICTIONS[name]
+    diagnosis = diagnose(make())
+    assert_found(diagnosis.findings, *expected)
+    assert diagnosis.sound == (expected[0] != "error")
+
+
+@pytest.mark.parametrize("name", ODDITIES)
+def test_oddities_are_found_and_their_remedy_named(name):
+    make, *expected = ODDITIES[name]
+    assert_found(inspect(make()).findings, *expected)
 
 
 @pytest.mark.parametrize("make", [silicon, trajectory, melt, water, lambda: silicon_set("test")])
 def test_no_false_alarm_on_sound_sets(make):
     assert [str(one) for one in diagnose(make()).findings if one.severity != "note"] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "keys"),
+    [
+        ("energies in hartree", LabelKeys(energy_factor=27.211386)),
+        ("all in hartree and bohr", LabelKeys(energy_factor=27.211386, forces_factor=51.422067)),
+        ("gradients for forces", LabelKeys(forces_factor=-1)),
+        ("stress in kBar, without strains", LabelKeys(stress_factor=-0.000624151)),
+        ("order of VASP", LabelKeys(stress_order="xx yy zz xy yz xz")),
+    ],
+)
+def test_the_named_remedy_mends(name, keys):
+    assert diagnose(CONTRADICTIONS[name][0](), keys).findings == []
+
+
+def test_copies_of_training_frames_in_the_test_set():
+    test = [turned(melt()[k]) for k in (3, 7)] + trajectory()[:3]
+    (found,) = [one for one in diagnose(melt(), test=test).findings if one.name == "shared with training"]
+    assert found.severity == "warning" and found.frames == (0, 1)
+    assert "2 of 5 test frames (0, 1) are training frames too" in str(found) and "drop them" in found.remedy
+
+
+def test_few_frames_and_hopeless_ones_are_no_trouble():
+    assert diagnose(melt()[:1]).sound
+    assert not diagnose(water()[:2]).sound  # all energies are zero
+    assert not diagnose([Atoms(), Atoms("Cu", cell=np.zeros((3, 3)), pbc=True)]).sound
+    assert diagnose([changed(atoms, forces=None, stress=None) for atoms in melt()]).sound
+    assert diagnose([changed(atoms, energy=None) for atoms in melt()]).sound
+
+
+def test_frames_are_not_changed_and_answers_are_repeatable():
+    before = [atoms.positions.copy() for atoms in trajectory()]
+    first, second = diagnose(foreign(trajectory())), diagnose(foreign(trajectory()))
+    assert first.findings == second.findings
+    assert all((atoms.positions == old).all() for atoms, old in zip(trajectory(), before, strict=True))
+
+
+def test_the_command(tmp_path):
+    def run(*arguments):
+        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+        return result.exit_code, " ".join(result.output.split())
+
+    write(tmp_path / "good.xyz", trajectory())
+    write(tmp_path / "bad.xyz", CONTRADICTIONS["stress in kBar, without strains"][0]())
+    code, output = run("check", tmp_path / "good.xyz", "--test", tmp_path / "bad.xyz")
+    assert code == 0 and "40 of 40 test frames" in output and "Nothing forbids a fit" in output
+    code, output = run("check", tmp_path / "bad.xyz")
+    assert code == 1 and "kBar" in output and "error" in output
+    code, output = run("check", tmp_path / "bad.xyz", "--json")
+    found = json.loads(output)["findings"][0]
+    assert code == 1 and found["severity"] == "error" and "--stress-factor" in found["remedy"]
+    assert run("check", tmp_path / "bad.xyz", "--stress-factor", "-0.000624151")[0] == 0
+    code, output = run("fit", tmp_path / "bad.xyz")
+    assert code == 1 and "stress_factor=-0.000624151" in output

@@ -6,12 +6,15 @@ import numpy as np
 
 from kernelff.io.checks.dataset import frame_name
 
-LEAST_FRAMES = 25
+LEAST_FRAMES = 30
 NEIGHBORS = 5
 OUTLIER = 20.0  # times what similar frames are wrong by; 12 is the most seen in sound data
 SMALLEST_OUTLIER = 0.01  # Å; eV per atom over the typical force
 SMALLEST_GROUP, SMALLEST_SHARE = 5, 0.06  # frames, and share of all
 SEPARATION = 8.0  # of two groups over their inner spread
+CLEAR, TAIL = 5.0, 0.9  # the same, over all but a tenth, once the larger group alone has been learnt
+NOTABLE = 0.2  # of the range of the energies: what trajectories of two temperatures may seem to differ by
+RARE = 4.0  # distance to the most similar frame over the typical one; other kinds of frames differ for good reason
 MIXED = 1.5  # distance to the other group over that within the group, where two groups are of one kind of structure
 
 
@@ -34,8 +37,9 @@ def doubtful_energies(data, model, fit):
         return []
     distance = model.distances()
     group = _group(error, distance)
-    if group is not None:
-        return _two_settings(data, model, fit, error, group)
+    found = [] if group is None else _two_settings(data, model, fit, error, group)
+    if found:
+        return found
     outlying = _outlying(np.array([one.energy_z for one in fit.judged]), error, distance, model.rarity())
     outlying &= np.abs(error) > SMALLEST_OUTLIER * model.scale
     if not outlying.any():
@@ -87,9 +91,15 @@ def _two_settings(data, model, fit, error, group):
     trusted[group] = 0.0
     solution = model.solve(trusted, np.ones(len(error)), fit.sigma_forces)
     judged = model.judge(*solution, trusted, np.ones(len(error)), fit.sigma_forces)
-    error = np.array([one.energy for one in judged])
-    step = np.nanmedian(error[group]) - np.nanmedian(np.delete(error, group))
-    members = np.flatnonzero(np.abs(error - np.nanmedian(np.delete(error, group)) - step) < abs(step) / 2)
+    error = np.array([one.energy for one in judged]) - np.nanmedian(np.delete([one.energy for one in judged], group))
+    step = np.nanmedian(error[group])
+    member = np.abs(error - step) < np.abs(error)
+    members, rest = np.flatnonzero(member), error[~member & np.isfinite(error)]
+    spread = max(np.quantile(np.abs(rest), TAIL), np.quantile(np.abs(error[members] - step), TAIL))
+    low, high = np.nanquantile(np.delete(model.energy_labels, members), (1 - TAIL, TAIL))
+    too_small = abs(step) < max(CLEAR * spread, NOTABLE * (high - low))
+    if too_small or np.median(model.rarity()[members]) > RARE:
+        return []
     names = ", ".join(sorted({str(data.frames[model.indices[k]].info.get("config_type", "")) for k in members} - {""}))
     return [data.finding(
         "warning", "two settings",

@@ -9,6 +9,7 @@ NEIGHBORS = 4
 LEAST_PAIRS = 40
 LARGEST_SPREAD = 3.0  # of the middle half of the ratios; beyond it nothing is concluded
 NEAR, NEAR_SPREAD = 1.0, 1.4  # logarithm of a ratio that is not far from 1, and the spread allowed there
+CERTAIN = 0.04  # of a logarithm: so near a unit that others further off are out of question
 TOLERANCE = 0.32  # of a logarithm: how near a ratio must be to that of a unit; halfway from 1 to Bohr
 LEAST_FORCE = 0.1  # of the typical one; forces that symmetry forbids say nothing
 
@@ -131,7 +132,10 @@ def _explanations(slope):
         ratio = _FORCE[force] / _ENERGY[energy]
         text = f"energies are in {energy} and forces in {force}{flipped}"
         consider(ratio, text, _ENERGY[energy], sign * _FORCE[force])
-    return [(what, options) for _, what, options in sorted(ways)]
+    ways.sort()
+    # a ratio that hits a unit within a few per cent is not likely to be another one's
+    near = min((distance for distance, *_ in ways), default=0.0)
+    return [(what, options) for distance, what, options in ways if near > CERTAIN or distance < 2 * CERTAIN]
 
 
 def _weighted_quantiles(values, weights, levels):

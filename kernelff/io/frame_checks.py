@@ -9,7 +9,7 @@ from ase.data import chemical_symbols
 from kernelff.io.checks import inspect
 from kernelff.io.checks.repeats import CONTRADICTORY_ENERGY
 from kernelff.io.finding import Finding, refuse, warn_of
-from kernelff.io.geometry import geometry, is_isolated_atom, same_environments
+from kernelff.io.geometry import is_isolated_atom
 from kernelff.io.label_keys import Labels, labels
 
 
@@ -95,19 +95,3 @@ def isolated_atom_energies(frames, *, keys=None, found=None):
                 f"one {energies[z]:.6f} eV; keep one of them, or pass e0={{{z}: ...}}"
             )
     return energies
-
-
-def shared_frames(frames, others):
-    """Frames that two sets have in common, up to rotation, reflection and order of the atoms.
-
-    Parameters
-    ----------
-    frames, others : sequence of ase.Atoms
-        Say, test and training frames.
-
-    Returns
-    -------
-    list of tuple of int
-        (index in `frames`, index in `others`).
-    """
-    return same_environments([geometry(atoms) for atoms in frames], [geometry(atoms) for atoms in others])

@@ -48,8 +48,6 @@ class DataSummary:
         eV/Å, largest component.
     isolated_atoms : dict
         Chemical symbol -> energy of the isolated atom, eV.
-    n_copies : int
-        Frames that repeat an earlier one, possibly rotated.
     stress_check : StressCheck or None
         The stresses against the energies of strained frames.
     findings : tuple of Finding
@@ -68,7 +66,6 @@ class DataSummary:
     energy_range: tuple[float, float] | None = None
     largest_force: float | None = None
     isolated_atoms: dict[str, float] = field(default_factory=dict)
-    n_copies: int = 0
     stress_check: StressCheck | None = None
     findings: tuple[Finding, ...] = ()
 
@@ -99,10 +96,8 @@ class DataSummary:
         rows.append(("periodic directions", _listed(self.periodicity)))
         if self.config_types:
             rows.append(("config_type", _listed(self.config_types)))
-        if self.stress_check is not None:
+        if self.stress_check is not None and not self.stress_check.wrong:
             rows.append(("stress check", self.stress_check.message))
-        if self.n_copies:
-            rows.append(("copies", f"{self.n_copies} frames repeat another, possibly rotated or mirrored"))
         return rows
 
     def __str__(self):
@@ -258,7 +253,6 @@ def summarise(inspection):
         energy_range=(min(per_atom), max(per_atom)) if per_atom else None,
         largest_force=float(max(forces)) if forces else None,
         isolated_atoms={chemical_symbols[z]: energy for z, energy in sorted(isolated.items()) if energy is not None},
-        n_copies=len({b for _, b in inspection.data.copies}),
         stress_check=inspection.stress_check,
         findings=tuple(inspection.findings),
     )
