@@ -1,6 +1,6 @@
 """A corpus of data sets broken on purpose, one way each: every break is found and its remedy named; sound sets pass.
 
-The frames are those of the bundled silicon set (DFT) and copper, water and argon by ASE's cheap calculators; every
+The frames are those of the bundled silicon set (DFT) and copper by ASE's EMT, and water of springs; every
 break is made here by code, as users make it by a wrong key, unit, sign, order, or a script that mixes frames up.
 """
 
@@ -12,7 +12,6 @@ import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
 from ase.calculators.emt import EMT
-from ase.calculators.lj import LennardJones
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 from ase.units import Bohr, GPa, Hartree, Rydberg, kcal, mol
@@ -59,13 +58,27 @@ def melt():
 
 @functools.cache
 def water():
-    """Rattled water molecules by a Lennard-Jones potential that binds them somehow."""
-    frames = [Atoms("H"), Atoms("O")]
+    """Rattled water molecules of springs as stiff as the real ones, and isolated atoms."""
+    frames = [spring(Atoms("H")), spring(Atoms("O"))]
     for k in range(40):
         atoms = molecule("H2O")
         atoms.positions += np.random.default_rng(k).normal(0, 0.05, (3, 3))
-        frames.append(atoms)
-    return [labelled(atoms, LennardJones(sigma=0.85, rc=5.0)) for atoms in frames]
+        frames.append(spring(atoms))
+    return frames
+
+
+def spring(atoms):
+    """Labels of springs between all atoms, eV/Å^2 and Å; isolated atoms have some energy too."""
+    energy, forces = -13.6 * len(atoms), np.zeros((len(atoms), 3))
+    for i, j, stiffness, length in ((0, 1, 49.0, 0.97), (0, 2, 49.0, 0.97), (1, 2, 8.0, 1.53))[: 3 * (len(atoms) > 1)]:
+        vector = atoms.positions[j] - atoms.positions[i]
+        stretch = np.linalg.norm(vector) - length
+        pull = stiffness * stretch * vector / np.linalg.norm(vector)
+        energy += 0.5 * stiffness * stretch**2
+        forces[i] += pull
+        forces[j] -= pull
+    atoms.calc = SinglePointCalculator(atoms, energy=energy, forces=forces)
+    return atoms
 
 
 def labelled(atoms, calculator):
@@ -252,6 +265,12 @@ ODDITIES = {
                          "warning", "short distances", ("1 of 40 frames (2)", "drop them")),
     "a lost atom": (lambda: replaced(melt(), {2: changed(melt()[2], lonely)}), "warning", "lonely atoms",
                     ("1 of 40 frames (2)", "--cutoff")),
+    "molecules in kcal/mol throughout": (
+        lambda: scaled(water(), energy=mol / kcal, forces=mol / kcal), "warning", "unit of forces",
+        ("forces in kcal/mol/Å", "--forces-factor 0.0433", "--energy-factor 0.0433")),
+    "a crystal in kcal/mol throughout": (
+        lambda: scaled(silicon(), energy=mol / kcal, forces=mol / kcal), "warning", "stress",
+        ("in kcal/mol", "energy_factor=0.0433", "forces_factor=0.0433")),
     "no isolated atoms of an alloy": (lambda: water()[2:], "warning", "degenerate e0",
                                       ("H, O", "isolated atoms", "e0")),
     "energies under an unusual name": (
@@ -322,7 +341,7 @@ def test_copies_of_training_frames_in_the_test_set():
 
 def test_few_frames_and_hopeless_ones_are_no_trouble():
     assert diagnose(melt()[:1]).sound
-    assert not diagnose(water()[:2]).sound  # all energies are zero
+    assert diagnose(water()[:2]).sound
     assert not diagnose([Atoms(), Atoms("Cu", cell=np.zeros((3, 3)), pbc=True)]).sound
     assert diagnose([changed(atoms, forces=None, stress=None) for atoms in melt()]).sound
     assert diagnose([changed(atoms, energy=None) for atoms in melt()]).sound

@@ -7,7 +7,7 @@ from itertools import permutations, product
 import numpy as np
 
 from kernelff.io.label_keys import VOIGT
-from kernelff.io.stress_check import nearest_unit
+from kernelff.io.stress_check import nearest_unit, remedy_of_energies
 
 LEAST_FRAMES = 8
 LEAST_CORRELATION = 0.9  # between labels, read one way, and predictions; below nothing is concluded
@@ -91,7 +91,7 @@ def _verdict(data, order, extensive, correlation, slope):
     if factor is None:
         return [data.finding(
             "warning", "stress", f"the stresses are in no unit known here ({seen})",
-            f"check how they were written, or {_NO_STRESS}", carriers,
+            remedy_of_energies(1 / slope), carriers,
         )]  # fmt: skip
     if extensive:
         remedy = "name them with virial_key (--virial-key)" if slope < 0 else "divide them by the volume"

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from itertools import permutations
 
 import numpy as np
-from ase.units import GPa
+from ase.units import GPa, Hartree, Rydberg, kcal, kJ, mol
 
 from kernelff.io.label_keys import VOIGT, has_stress, labels
 
@@ -36,6 +36,8 @@ _UNITS = {
     "Ry/bohr^3": 1 / RYDBERG_PER_BOHR3,
     "Ha/bohr^3": 0.5 / RYDBERG_PER_BOHR3,
 }
+
+_ENERGY_UNITS = {"hartree": Hartree, "rydberg": Rydberg, "kcal/mol": kcal / mol, "kJ/mol": kJ / mol}
 
 
 @dataclass(frozen=True)
@@ -269,7 +271,7 @@ def _verdict(n_pairs, fit):
         return result("virial", f"the stresses grow with the volume like a virial ({seen}); {remedy}")
     unit, factor = nearest_unit(fit.slope)
     if factor is None:
-        return result("unclear", f"the stresses are in no unit known here ({seen}); check them")
+        return result("unclear", f"the stresses are in no unit known here ({seen}); {remedy_of_energies(fit.slope)}")
     if fit.order != tuple(range(6)):
         order = " ".join(VOIGT[fit.order.index(k)] for k in range(6))
         more = "" if abs(fit.slope - 1) < 0.1 else f" and stress_factor={factor:.6g}"
@@ -290,6 +292,28 @@ def _verdict(n_pairs, fit):
         f"; read them with stress_factor={factor:.6g} (--stress-factor {factor:.6g}), or leave them out with "
         "use_stress=False (--no-stress)"
     )  # fmt: skip
+
+
+def remedy_of_energies(slope):
+    """What to do about stresses in no known unit: perhaps they are right, and energies and forces are not.
+
+    Parameters
+    ----------
+    slope : float
+        True over written stresses, if energies and forces are right.
+
+    Returns
+    -------
+    str
+    """
+    unit = min(_ENERGY_UNITS, key=lambda name: abs(np.log(abs(slope) * _ENERGY_UNITS[name])))
+    value = _ENERGY_UNITS[unit]
+    if abs(np.log(abs(slope) * value)) > 0.3:
+        return "check how they were written, or leave stresses out with use_stress=False (--no-stress)"
+    return (
+        f"if the stresses are right, energies and forces are in {unit} and {unit}/Å: read them with "
+        f"energy_factor={value:.8g} and forces_factor={value:.8g} (--energy-factor, --forces-factor)"
+    )
 
 
 def nearest_unit(slope, tolerance=0.15):

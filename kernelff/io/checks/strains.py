@@ -5,7 +5,6 @@ from __future__ import annotations
 from kernelff.io.stress_check import StressCheck, check_stress
 
 SURE_PAIRS = 12
-_NO_STRESS = "leave stresses out with use_stress=False (--no-stress)"
 
 
 def compare(data):
@@ -46,7 +45,8 @@ def findings_of(check: StressCheck | None, data):
     if check.wrong:
         return [data.finding("error", "stress", message, remedy, carriers)]
     if check.verdict == "unclear" and check.n_pairs >= SURE_PAIRS:
-        return [data.finding("warning", "stress", message, f"check how they were written, or {_NO_STRESS}", carriers)]
+        remedy = remedy or "check them, or leave stresses out with use_stress=False (--no-stress)"
+        return [data.finding("warning", "stress", message, remedy, carriers)]
     if check.notable_offset:
         return [data.finding(
             "warning", "stress offset",
