@@ -221,6 +221,12 @@ CONTRADICTIONS = {
     "two pseudopotentials": (lambda: [shifted(a, 0.4 * len(a)) if k % 3 == 0 else a for k, a in enumerate(melt())],
                              "warning", "two settings",
                              ("14 of 40 frames (0, 3, 6, 9, 12, ...)", "constant +4", "one functional")),
+    "forces shuffled among all frames": (
+        lambda: [changed(a, forces=b.get_forces()) for a, b in zip(trajectory(), trajectory()[::-1], strict=True)],
+        "warning", "forces against positions", ("nothing to do with", "--forces-key")),
+    "stresses of other frames": (
+        lambda: [changed(a, stress=b.get_stress()) for a, b in zip(trajectory(), trajectory()[::-1], strict=True)],
+        "warning", "stress", ("nothing to do with", "--stress-key")),
     "stress of the other sign": (lambda: with_stress(trajectory(), lambda s, _: -s), "error", "stress",
                                  ("opposite sign", "--stress-factor -1")),
     "stress in kBar, without strains": (lambda: with_stress(trajectory(), lambda s, _: -s / (GPa / 10)), "error",
@@ -285,6 +291,8 @@ ODDITIES = {
                     ("exactly zero in 40 of 40", "--forces-key")),
     "not a number": (lambda: replaced(melt(), {k: changed(melt()[k], energy=np.nan) for k in (2, 6)}), "error",
                      "labels", ("its energy is not finite", "1 more frames likewise", "drop the frame")),
+    "rubbish in the file": (lambda: replaced(melt(), {2: shifted(melt()[2], 1e200)}), "error", "labels",
+                            ("frame 2", "no physical number", "drop the frame")),
     "no labels": (lambda: [a.copy() for a in melt()], "error", "no labels", ("no frame carries", "--energy-key")),
     "no frames": (list, "error", "no frames", ("there are no frames",)),
 }  # fmt: skip
@@ -364,5 +372,7 @@ def test_the_command(tmp_path):
     code, output = run("check", tmp_path / "bad.xyz", "--json")
     found = json.loads(output)["findings"][0]
     assert code == 1 and found["severity"] == "error" and "--stress-factor" in found["remedy"]
+    write(tmp_path / "bare.xyz", [atoms.copy() for atoms in melt()[:2]])
+    assert run("info", tmp_path / "bare.xyz")[0] == 0
     code, output = run("fit", tmp_path / "bad.xyz")
     assert code == 1 and "Findings" in output and "Error:" in output and "stress_factor=-0.000624151" in output

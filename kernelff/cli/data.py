@@ -8,7 +8,7 @@ from kernelff.io.finding import refuse
 from kernelff.progress import as_callback
 
 
-def load_frames(path, keys, title, require_labels=True):
+def load_frames(path, keys, title, require_labels=True, trust=False):
     """Read a file, show what it holds, and bring its labels to one convention.
 
     Parameters
@@ -19,6 +19,8 @@ def load_frames(path, keys, title, require_labels=True):
         Heading of the table.
     require_labels : bool
         Refuse frames without labels, and consult the doctor.
+    trust : bool
+        Do not ask a crude model of the data whether the labels go together.
 
     Returns
     -------
@@ -31,7 +33,8 @@ def load_frames(path, keys, title, require_labels=True):
     """
     raw = read_raw_frames(path)
     if require_labels:
-        refuse(examine(raw, keys, f"{title}: {path}").findings, str(path))
+        diagnosis = examine(raw, keys, f"{title}: {path}", model=not trust)
+        refuse(diagnosis.findings, str(path))
         return with_labels(raw, keys, what=str(path))
     labelled = with_labels(raw, keys, what=str(path))
     summary = describe(raw, str(path), keys=keys, require_labels=False)
@@ -39,7 +42,7 @@ def load_frames(path, keys, title, require_labels=True):
     return labelled
 
 
-def examine(frames, keys, title, *, test=None, quiet=False):
+def examine(frames, keys, title, *, test=None, model=True, quiet=False):
     """Consult the doctor under a progress bar, and show what the frames hold and what was found.
 
     Parameters
@@ -50,6 +53,8 @@ def examine(frames, keys, title, *, test=None, quiet=False):
     title : str
         Heading of the table.
     test : list of ase.Atoms, optional
+    model : bool
+        See `diagnose`.
     quiet : bool
         Show nothing.
 
@@ -58,7 +63,7 @@ def examine(frames, keys, title, *, test=None, quiet=False):
     Diagnosis
     """
     with as_callback(not quiet and console.is_terminal, "examining", unit="frames") as callback:
-        diagnosis = diagnose(frames, keys, test=test, progress=callback)
+        diagnosis = diagnose(frames, keys, test=test, model=model, progress=callback)
     if not quiet:
         show(diagnosis.summary, diagnosis.findings, title)
     return diagnosis

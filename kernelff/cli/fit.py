@@ -74,6 +74,10 @@ def fit(
     no_stress: Annotated[
         bool, typer.Option("--no-stress", help="Ignore stresses and virials.", rich_help_panel=_DATA)
     ] = False,
+    trust_labels: Annotated[
+        bool,
+        typer.Option("--trust-labels", help="Do not ask a crude model if labels go together.", rich_help_panel=_DATA),
+    ] = False,
 ):
     """Fit a sparse Gaussian process to DFT data and write a model file."""
     settings = (read_config(config) if config else FitConfig()).updated(
@@ -104,9 +108,9 @@ def fit(
     for path in filter(None, (model, report, checkpoint)):
         check_writable(path)
     keys = settings.label_keys()
-    sets = {"train": load_frames(data, keys, "training frames")}
+    sets = {"train": load_frames(data, keys, "training frames", trust=trust_labels)}
     if test is not None:
-        sets["test"] = load_frames(test, keys, "test frames")
+        sets["test"] = load_frames(test, keys, "test frames", trust=trust_labels)
         warn_of_shared_frames(sets)
     estimator = settings.make_model()
     run_fit(estimator, sets["train"], checkpoint or model.with_name(model.name + ".checkpoint"))

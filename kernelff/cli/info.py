@@ -24,7 +24,8 @@ def info(
     if is_model_file(path):
         console.print(text_table(model_rows(path), str(path)))
         return
-    refuse(examine(read_raw_frames(path), None, str(path)).findings, str(path))
+    diagnosis = examine(read_raw_frames(path), None, str(path))
+    refuse([one for one in diagnosis.findings if one.name != "no labels"], str(path))
 
 
 def is_model_file(path):

@@ -43,7 +43,7 @@ class Diagnosis(NamedTuple):
         return {"sound": self.sound, "summary": dict(rows), "findings": [one.to_dict() for one in self.findings]}
 
 
-def diagnose(frames, keys=None, *, test=None, progress=None):
+def diagnose(frames, keys=None, *, test=None, model=True, progress=None):
     """Ask a data set everything that can be asked before a model is fitted to it.
 
     Labels are compared with each other through the frames that differ by a strain and through a crude model on a
@@ -56,6 +56,8 @@ def diagnose(frames, keys=None, *, test=None, progress=None):
     keys : LabelKeys, optional
     test : sequence of ase.Atoms, optional
         Test frames: are any of them copies of the training frames?
+    model : bool
+        False leaves out the crude model and all it may find.
     progress : callable, optional
         Gets (done, total) frames of the crude model.
 
@@ -65,7 +67,7 @@ def diagnose(frames, keys=None, *, test=None, progress=None):
     """
     inspection = inspect(frames, keys)
     found = list(inspection.findings)
-    if not _HOPELESS & {one.name for one in found}:
+    if model and not _HOPELESS & {one.name for one in found}:
         found += consult(inspection, progress)
     if test is not None and len(inspection.data):
         found += shared(DataSet.of(test, keys), inspection.data)

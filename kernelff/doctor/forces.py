@@ -8,6 +8,7 @@ from scipy.optimize import linear_sum_assignment
 LEAST_FRAMES = 20
 LEAST_FORCE = 0.2  # of the typical one, for labels and predictions; small forces may point anywhere
 ALIKE, UNLIKE = 0.9, 0.4  # cosine between labels and what the other frames predict; sound data 0.8 to 1.0
+UNLEARNABLE = 0.85  # share of the forces that the other frames do not explain
 SCALED = 5.0  # forces larger or smaller than predicted by this factor, at a cosine above ALIKE
 FAINTEST = 100.0  # factor by which labels of a wrong unit may be too small
 RARE = 4.0  # distance to the most similar frame over the typical one
@@ -27,13 +28,11 @@ def contradictory_forces(data, model, fit):
     -------
     list of Finding
     """
+    unexplained, strong = unexplained_share(model, fit)
+    if unexplained > UNLEARNABLE:
+        return _unlearnable(data, model.indices[strong], unexplained)
     judged = _Compared.of(model, fit)
-    if judged is None:
-        return []
-    quality = np.median(judged.cosine[judged.telling])
-    if quality < UNLIKE:
-        return _unlearnable(data, model, judged)
-    if quality < ALIKE:
+    if judged is None or np.median(judged.cosine[judged.telling]) < ALIKE:
         return []
     flipped = judged.sure & (judged.cosine < -ALIKE + 0.1)
     scaled = judged.sure_of_size & (judged.cosine > ALIKE) & (np.abs(np.log(judged.ratio)) > np.log(SCALED))
@@ -57,6 +56,31 @@ def contradictory_forces(data, model, fit):
     if strange.any():
         findings.append(_strange(data, model, judged, strange))
     return findings
+
+
+def unexplained_share(model, fit):
+    """How much of the forces of a typical frame the other frames do not explain, and which frames tell.
+
+    Parameters
+    ----------
+    model : CrudeModel
+    fit : Fit
+
+    Returns
+    -------
+    share : float
+        0.02 to 0.2 in sound data, 1 where forces and positions have nothing to do with each other; NaN where
+        too few frames have forces that symmetry does not forbid.
+    strong : ndarray of bool
+        These frames.
+    """
+    size = np.array([np.linalg.norm(row.force_labels) for row in model.rows])
+    root = np.sqrt([max(len(row.force_labels), 1) for row in model.rows])
+    strong = size > LEAST_FORCE * model.scale * root
+    if strong.sum() < LEAST_FRAMES:
+        return np.nan, strong
+    left = np.array([np.linalg.norm(one.forces) for one in fit.judged])
+    return float(np.median(left[strong] / size[strong])), strong
 
 
 class _Compared:
@@ -84,14 +108,13 @@ class _Compared:
         return cls(labels, predictions, z > SURE * np.nanmedian(z), telling, faint)
 
 
-def _unlearnable(data, model, judged):
+def _unlearnable(data, frames, share):
     return [data.finding(
         "warning", "forces against positions",
-        "the forces of most frames have nothing to do with what the other frames predict (median cosine "
-        f"{np.median(judged.cosine[judged.telling]):.2f})",
+        "the forces of most frames have nothing to do with what the other frames predict "
+        f"({100 * share:.0f} % of them stay unexplained)",
         "check that forces and positions are of the same frames and in the same order of atoms, and that forces_key "
-        "(--forces-key) names the forces; a handful of very different frames look so too",
-        model.indices[judged.telling],
+        "(--forces-key) names the forces; a handful of very different frames look so too", frames,
     )]  # fmt: skip
 
 

@@ -6,11 +6,14 @@ from itertools import permutations, product
 
 import numpy as np
 
+from kernelff.doctor.forces import unexplained_share
 from kernelff.io.label_keys import VOIGT
 from kernelff.io.stress_check import nearest_unit, remedy_of_energies
 
 LEAST_FRAMES = 8
 LEAST_CORRELATION = 0.9  # between labels, read one way, and predictions; below nothing is concluded
+UNRELATED, SURE_FRAMES, WELL_LEARNT = 0.3, 30, 0.3  # correlation below which, frames and share of forces learnt with
+# which, stresses are said to be of something else
 BETTER = 0.05  # by which another way of reading must beat the present one
 TOLERANCE = 0.35  # of a logarithm, between slope and unit; sound data 0.2
 _NO_STRESS = "leave stresses out with use_stress=False (--no-stress)"
@@ -50,6 +53,13 @@ def predicted_stresses(data, model, fit):
         is_virial = _unit(other[1])[0] == "eV/Å^3" and _unit(other[1])[1] is not None
         if wrong and is_virial and (as_written[1] is None or abs(other[0]) > abs(correlation)):
             extensive, (correlation, slope) = True, other
+    if abs(correlation) < UNRELATED and len(labels) >= SURE_FRAMES and unexplained_share(model, fit)[0] < WELL_LEARNT:
+        return [data.finding(
+            "warning", "stress",
+            f"the stresses have nothing to do with what energies and forces predict (correlation {correlation:.2f})",
+            f"check that they are of the same frames, and stress_key (--stress-key), or {_NO_STRESS}",
+            data.labelled("stress"),
+        )]  # fmt: skip
     if abs(correlation) < LEAST_CORRELATION:
         return []
     return _verdict(data, order, extensive, correlation, slope)

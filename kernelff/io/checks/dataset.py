@@ -14,6 +14,7 @@ from kernelff.io.label_keys import LabelKeys, Labels, labels
 
 COINCIDENT = 0.2  # Å; no two nuclei come closer in any data worth fitting
 IMPOSSIBLE_FORCE = 1e4  # eV/Å
+IMPOSSIBLE_NUMBER = 1e15  # in any unit; what stands in files that a program left half-written
 NO_LABELS = Labels(None, None, None)
 
 
@@ -137,6 +138,8 @@ def _usable_labels(atoms, name, keys):
     for kind, value in found._asdict().items():
         if value is not None and not np.isfinite(value).all():
             raise ValueError(f"{name}: its {kind} is not finite (NaN or infinite); drop the frame or its {kind}")
+        if value is not None and np.abs(value).max(initial=0.0) > IMPOSSIBLE_NUMBER:
+            raise ValueError(f"{name}: its {kind} is {np.abs(value).max():.3g}, no physical number; drop the frame")
     if found.forces is not None and np.abs(found.forces).max(initial=0.0) > IMPOSSIBLE_FORCE:
         worst = int(np.abs(found.forces).max(axis=1).argmax())
         raise ValueError(

@@ -31,9 +31,9 @@ def missing_labels(data):
             "name the entries with energy_key, forces_key, stress_key or virial_key (--energy-key ...; found: "
             f"{', '.join(there) or 'none'})",
         )]  # fmt: skip
-    findings = []
+    findings, broken = [], {k for one in data.broken for k in one.frames}
     for kind in ("energy", "forces", "stress"):
-        may = [k for k in data.usable if kind != "stress" or has_stress(data.frames[k])]
+        may = [k for k in data.usable if k not in broken and (kind != "stress" or has_stress(data.frames[k]))]
         absent = [k for k in may if getattr(data.labels[k], kind) is None]
         if absent and len(absent) < len(may):
             remedy = "" if kind == "stress" else "nothing to do if that is meant"
