@@ -110,7 +110,8 @@ class CrudeModel:
         """Of the columns, (n_columns,)."""
         n = self.rows[0].energy.size
         std = np.full(n, 2.0 * max(self.scale, 1e-12))  # 2 eV, the default delta, where forces are about 1 eV/Å
-        std[: self.n_species] = 2.0 * self.scale + 10.0 * float(np.nanmax(np.abs(self.energy_labels), initial=0.0))
+        largest = np.abs(self.energy_labels[np.isfinite(self.energy_labels)]).max(initial=0.0)
+        std[: self.n_species] = 2.0 * self.scale + 10.0 * largest
         return std**-2
 
     def distances(self):
@@ -141,12 +142,18 @@ class CrudeModel:
     def solve(self, energy_weights, force_weights, sigma_forces):
         """Posterior mean (n_columns,) and covariance (n_columns, n_columns) with the frames weighted.
 
+        By normal equations: the prior keeps them well conditioned enough for a crude answer.
+
         Parameters
         ----------
         energy_weights, force_weights : ndarray of shape (n_frames,)
             Factors on the precision of a frame's labels; 0 leaves them out.
         sigma_forces : float
             eV/Å.
+
+        Returns
+        -------
+        weights, covariance : ndarray
         """
         precision, right = np.diag(self.prior_precision), np.zeros(self.rows[0].energy.size)
         for row, w_E, w_F in zip(self.rows, energy_weights, force_weights, strict=True):
@@ -164,6 +171,13 @@ class CrudeModel:
 
     def judge(self, weights, covariance, energy_weights, force_weights, sigma_forces):
         """Left-out residuals of every frame, for a solution with these weights of the frames.
+
+        Parameters
+        ----------
+        weights, covariance : ndarray
+            As `solve` gave them, with the same further arguments.
+        energy_weights, force_weights : ndarray of shape (n_frames,)
+        sigma_forces : float
 
         Returns
         -------

@@ -95,6 +95,8 @@ def _two_settings(data, model, fit, error, group):
     step = np.nanmedian(error[group])
     member = np.abs(error - step) < np.abs(error)
     members, rest = np.flatnonzero(member), error[~member & np.isfinite(error)]
+    if not len(members) or not len(rest):
+        return []
     spread = max(np.quantile(np.abs(rest), TAIL), np.quantile(np.abs(error[members] - step), TAIL))
     low, high = np.nanquantile(np.delete(model.energy_labels, members), (1 - TAIL, TAIL))
     too_small = abs(step) < max(CLEAR * spread, NOTABLE * (high - low))

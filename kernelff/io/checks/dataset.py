@@ -99,7 +99,10 @@ class DataSet:
         return [(a, b) for a, b in self.copies if same_place(self.geometries[a], self.geometries[b])]
 
     def finding(self, severity, name, message, remedy="", frames=()):
-        """A Finding that knows how many frames there are."""
+        """A Finding that knows how many frames there are, and which factors its remedy comes on top of."""
+        given = any(getattr(self.keys, f"{kind}_factor") != 1.0 for kind in ("energy", "forces", "stress"))
+        if given and "_factor=" in remedy:
+            remedy += " (times the factor that was given)"
         return finding(severity, name, message, remedy, frames, len(self))
 
 

@@ -34,6 +34,8 @@ def missing_labels(data):
     findings, broken = [], {k for one in data.broken for k in one.frames}
     for kind in ("energy", "forces", "stress"):
         may = [k for k in data.usable if k not in broken and (kind != "stress" or has_stress(data.frames[k]))]
+        if kind == "forces":
+            may = [k for k in may if len(data.frames[k]) > 1]
         absent = [k for k in may if getattr(data.labels[k], kind) is None]
         if absent and len(absent) < len(may):
             remedy = "" if kind == "stress" else "nothing to do if that is meant"
