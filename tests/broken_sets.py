@@ -83,6 +83,17 @@ def labelled(atoms, calculator):
     return atoms
 
 
+@functools.cache
+def scan():
+    """One atom of copper moved step by step: too few frames for a model."""
+    frames = []
+    for k in range(8):
+        atoms = bulk("Cu", cubic=True) * (2, 1, 1)
+        atoms.positions[0] += 0.05 * k * np.array([1.0, 0.4, 0.2])
+        frames.append(labelled(atoms, EMT()))
+    return frames
+
+
 # --- ways to break them -----------------------------------------------------------
 
 
@@ -200,6 +211,10 @@ CONTRADICTIONS = {
                                ("hartree/bohr", "--forces-factor 51.42")),
     "all in hartree and bohr": (lambda: scaled(trajectory(), energy=1 / Hartree, forces=Bohr / Hartree), "error",
                                 "energies against forces", ("forces in hartree/bohr", "--energy-factor 27.2")),
+    "a scan in rydberg": (lambda: scaled(scan(), energy=1 / Rydberg), "error", "energies against forces",
+                          ("the energies are in rydberg", "--energy-factor 13.605")),
+    "a scan of gradients per bohr": (lambda: scaled(scan(), forces=-Bohr), "error", "energies against forces",
+                                     ("eV/bohr with the opposite sign", "--forces-factor -1.8897")),
     "gradients for forces": (lambda: scaled(melt(), forces=-1.0), "error", "energies against forces",
                              ("opposite sign", "--forces-factor -1")),
     "some gradients": (lambda: scaled(melt(), slice(3, 7), forces=-1.0), "error", "flipped forces",

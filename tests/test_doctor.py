@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.io import write
-from broken_sets import CONTRADICTIONS, ODDITIES, changed, foreign, melt, silicon, trajectory, turned, water
+from broken_sets import CONTRADICTIONS, ODDITIES, changed, foreign, melt, scan, silicon, trajectory, turned, water
 from typer.testing import CliRunner
 
 from kernelff.cli import app
@@ -38,7 +38,7 @@ def test_oddities_are_found_and_their_remedy_named(name):
     assert_found(inspect(make()).findings, *expected)
 
 
-@pytest.mark.parametrize("make", [silicon, trajectory, melt, water, lambda: silicon_set("test")])
+@pytest.mark.parametrize("make", [silicon, trajectory, melt, water, scan, lambda: silicon_set("test")])
 def test_no_false_alarm_on_sound_sets(make):
     assert [str(one) for one in diagnose(make()).findings if one.severity != "note"] == []
 

@@ -90,7 +90,7 @@ def consult(inspection, progress=None):
     data, strained = inspection.data, inspection.stress_check
     model = CrudeModel.of(data, progress)
     if model is None:
-        return []
+        return energies_and_forces(data)
     by_forces = model.robust(energies=False)
     found = energies_and_forces(data, model, by_forces)
     found += contradictory_forces(data, model, by_forces)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from ase.units import Bohr, Hartree, Rydberg, kcal, kJ, mol, nm
 
+from kernelff.doctor.paths import path_ratios
+
 NEIGHBORS = 4
-LEAST_PAIRS = 40
+LEAST_PAIRS, LEAST_PATHS = 40, 5
 LARGEST_SPREAD = 3.0  # of the middle half of the ratios; beyond it nothing is concluded
 NEAR, NEAR_SPREAD = 1.0, 1.4  # logarithm of a ratio that is not far from 1, and the spread allowed there
 CERTAIN = 0.04  # of a logarithm: so near a unit that others further off are out of question
@@ -30,10 +34,16 @@ _FORCE = {
 _BOTH = (("hartree", "hartree/bohr"), ("rydberg", "rydberg/bohr"))
 
 
-def energy_slope(model, fit):
-    """Energy differences between similar frames over those that the forces alone predict.
+class Ratio(NamedTuple):
+    """Energy differences over what the forces predict: 1 where they agree."""
 
-    A median over pairs, weighted with the predicted difference: half of the frames may be wrong.
+    slope: float  # weighted median over pairs; NaN where they do not agree with each other
+    spread: float  # upper over lower quartile
+    n_pairs: int
+
+
+def model_ratio(model, fit):
+    """Energy differences between similar frames over those that the forces alone predict.
 
     Parameters
     ----------
@@ -43,9 +53,7 @@ def energy_slope(model, fit):
 
     Returns
     -------
-    slope : float
-        1 where energies and forces agree; NaN where nothing can be said.
-    n_pairs : int
+    Ratio
     """
     psi = np.array([row.energy[model.n_species :] for row in model.rows])
     predicted, labels = psi @ fit.weights[model.n_species :], model.energy_labels
@@ -57,34 +65,55 @@ def energy_slope(model, fit):
     a, b = np.repeat(np.arange(len(labels)), nearest.shape[1]), nearest.ravel()
     known = np.isfinite(distance[a, b])
     a, b = a[known], b[known]
-    expected, seen = predicted[a] - predicted[b], labels[a] - labels[b]
-    large = np.abs(expected) > 1e-9 * model.scale
-    if large.sum() < LEAST_PAIRS:
-        return np.nan, int(large.sum())
+    return typical_ratio(labels[a] - labels[b], predicted[a] - predicted[b], LEAST_PAIRS)
+
+
+def typical_ratio(seen, expected, least):
+    """The ratio that most pairs agree on; half of the frames may be wrong.
+
+    Parameters
+    ----------
+    seen, expected : ndarray of shape (n_pairs,)
+        Energy differences, eV; pairs weigh as much as is expected of them.
+    least : int
+        Pairs that are needed.
+
+    Returns
+    -------
+    Ratio
+    """
+    large = np.abs(expected) > 1e-9 * np.abs(expected).max(initial=0.0)
+    n_pairs = int(large.sum())
+    if n_pairs < least:
+        return Ratio(np.nan, np.inf, n_pairs)
     ratio, weight = seen[large] / expected[large], np.abs(expected[large])
     low, middle, high = _weighted_quantiles(ratio, weight, (0.25, 0.5, 0.75))
     if low * high <= 0:
-        return np.nan, int(large.sum())
+        return Ratio(np.nan, np.inf, n_pairs)
     near = middle > 0 and abs(np.log(middle)) < NEAR
-    trusted = max(low / high, high / low) < (NEAR_SPREAD if near else LARGEST_SPREAD)
-    return (float(middle) if trusted else np.nan), int(large.sum())
+    spread = float(max(low / high, high / low))
+    trusted = spread < (NEAR_SPREAD if near else LARGEST_SPREAD)
+    return Ratio(float(middle) if trusted else np.nan, spread, n_pairs)
 
 
-def energies_and_forces(data, model, fit):
-    """Units and sign in which energies and forces contradict each other.
+def energies_and_forces(data, model=None, fit=None):
+    """Units and sign in which energies and forces contradict each other, along paths or else by a model.
 
     Parameters
     ----------
     data : DataSet
-    model : CrudeModel
-    fit : Fit
+    model : CrudeModel, optional
+    fit : Fit, optional
         Of the forces alone.
 
     Returns
     -------
     list of Finding
     """
-    slope, n_pairs = energy_slope(model, fit)
+    ratios = [typical_ratio(*path_ratios(data), LEAST_PATHS)]
+    if model is not None:
+        ratios.append(model_ratio(model, fit))
+    slope, _, n_pairs = min(ratios, key=lambda ratio: ratio.spread)
     if not np.isfinite(slope) or (slope > 0 and abs(np.log(slope)) < TOLERANCE):
         return []
     carriers = data.labelled("energy", "forces")
