@@ -8,8 +8,8 @@ from kernelff.io.checks.dataset import frame_name
 
 LEAST_FRAMES = 30
 NEIGHBORS = 5
-OUTLIER = 20.0  # times what similar frames are wrong by; 12 is the most seen in sound data
-SMALLEST_OUTLIER = 0.01  # Å; eV per atom over the typical force
+OUTLIER, OUTLIER_Z = 9.0, 15.0  # times what similar frames are wrong by, in eV and in error bars; sound data 5 and 10
+SMALLEST_OUTLIER = 0.04  # Å; eV per atom over the typical force
 SMALLEST_GROUP, SMALLEST_SHARE = 5, 0.06  # frames, and share of all
 SEPARATION = 8.0  # of two groups over their inner spread
 CLEAR, TAIL = 5.0, 0.9  # the same, over all but a tenth, once the larger group alone has been learnt
@@ -62,7 +62,7 @@ def _outlying(z, error, distance, rarity):
     alike = np.isfinite(np.take_along_axis(distance, nearest, axis=1))
     usual = np.median(np.nan_to_num(np.where(alike, size[nearest], 0.0)), axis=1)
     score = size / (usual + np.nanmedian(size)) / np.maximum(1.0, rarity / 2)
-    return np.nan_to_num((score > OUTLIER) & (z > OUTLIER * np.nanmedian(z))).astype(bool)
+    return np.nan_to_num((score > OUTLIER) & (z > OUTLIER_Z * np.nanmedian(z))).astype(bool)
 
 
 def _group(error, distance):
