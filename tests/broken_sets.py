@@ -241,6 +241,8 @@ CONTRADICTIONS = {
                                         "stress", ("kBar", "--stress-factor -0.000624")),
     "virial as stress": (lambda: with_stress(melt(), lambda s, volume: -s * volume), "error", "stress",
                          ("virial", "--virial-key")),
+    "no isolated atoms of an alloy": (lambda: water()[2:], "warning", "degenerate e0",
+                                      ("H, O", "isolated atoms", "e0")),
     "order of VASP": (lambda: with_stress(trajectory(), lambda s, _: s[[0, 1, 2, 5, 3, 4]]), "error", "stress",
                       ("--stress-order", "xx yy zz xy yz xz")),
 }  # fmt: skip
@@ -285,8 +287,6 @@ ODDITIES = {
     "a crystal in kcal/mol throughout": (
         lambda: scaled(silicon(), energy=mol / kcal, forces=mol / kcal), "warning", "stress",
         ("in kcal/mol", "energy_factor=0.0433", "forces_factor=0.0433")),
-    "no isolated atoms of an alloy": (lambda: water()[2:], "warning", "degenerate e0",
-                                      ("H, O", "isolated atoms", "e0")),
     "energies under an unusual name": (
         lambda: [in_info(a, ("energy",), my_dft_energies_total=1.0, E_mbd=a.get_potential_energy()) for a in melt()],
         "warning", "entry passed over", ("'E_mbd'", "--energy-key E_mbd")),

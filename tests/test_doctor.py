@@ -55,6 +55,10 @@ def test_the_named_remedy_mends(name, keys):
     assert diagnose(CONTRADICTIONS[name][0](), keys).findings == []
 
 
+def test_given_energies_of_atoms_are_taken_into_account():
+    assert not [one for one in diagnose(water()[2:], e0={"H": -13.6}).findings if one.name == "degenerate e0"]
+
+
 def test_copies_of_training_frames_in_the_test_set():
     test = [turned(melt()[k]) for k in (3, 7)] + trajectory()[:3]
     (found,) = [one for one in diagnose(melt(), test=test).findings if one.name == "shared with training"]

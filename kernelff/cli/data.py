@@ -8,7 +8,7 @@ from kernelff.io.finding import refuse
 from kernelff.progress import as_callback
 
 
-def load_frames(path, keys, title, require_labels=True, trust=False):
+def load_frames(path, keys, title, require_labels=True, trust=False, e0=None):
     """Read a file, show what it holds, and bring its labels to one convention.
 
     Parameters
@@ -21,6 +21,8 @@ def load_frames(path, keys, title, require_labels=True, trust=False):
         Refuse frames without labels, and consult the doctor.
     trust : bool
         Do not ask a crude model of the data whether the labels go together.
+    e0 : dict, optional
+        See `diagnose`.
 
     Returns
     -------
@@ -33,7 +35,7 @@ def load_frames(path, keys, title, require_labels=True, trust=False):
     """
     raw = read_raw_frames(path)
     if require_labels:
-        diagnosis = examine(raw, keys, f"{title}: {path}", model=not trust)
+        diagnosis = examine(raw, keys, f"{title}: {path}", model=not trust, e0=e0)
         refuse(diagnosis.findings, str(path))
         return with_labels(raw, keys, what=str(path))
     labelled = with_labels(raw, keys, what=str(path))
@@ -42,7 +44,7 @@ def load_frames(path, keys, title, require_labels=True, trust=False):
     return labelled
 
 
-def examine(frames, keys, title, *, test=None, model=True, quiet=False):
+def examine(frames, keys, title, *, test=None, e0=None, model=True, quiet=False):
     """Consult the doctor under a progress bar, and show what the frames hold and what was found.
 
     Parameters
@@ -53,7 +55,7 @@ def examine(frames, keys, title, *, test=None, model=True, quiet=False):
     title : str
         Heading of the table.
     test : list of ase.Atoms, optional
-    model : bool
+    e0, model
         See `diagnose`.
     quiet : bool
         Show nothing.
@@ -63,7 +65,7 @@ def examine(frames, keys, title, *, test=None, model=True, quiet=False):
     Diagnosis
     """
     with as_callback(not quiet and console.is_terminal, "examining", unit="frames") as callback:
-        diagnosis = diagnose(frames, keys, test=test, model=model, progress=callback)
+        diagnosis = diagnose(frames, keys, test=test, e0=e0, model=model, progress=callback)
     if not quiet:
         show(diagnosis.summary, diagnosis.findings, title)
     return diagnosis

@@ -108,9 +108,10 @@ def fit(
     for path in filter(None, (model, report, checkpoint)):
         check_writable(path)
     keys = settings.label_keys()
-    sets = {"train": load_frames(data, keys, "training frames", trust=trust_labels)}
+    asked = {"trust": trust_labels, "e0": settings.model.get("e0")}
+    sets = {"train": load_frames(data, keys, "training frames", **asked)}
     if test is not None:
-        sets["test"] = load_frames(test, keys, "test frames", trust=trust_labels)
+        sets["test"] = load_frames(test, keys, "test frames", **asked)
         warn_of_shared_frames(sets)
     estimator = settings.make_model()
     run_fit(estimator, sets["train"], checkpoint or model.with_name(model.name + ".checkpoint"))

@@ -10,6 +10,7 @@ from kernelff.doctor.forces import contradictory_forces
 from kernelff.doctor.stress import predicted_stresses
 from kernelff.doctor.units import energies_and_forces
 from kernelff.io.checks import inspect
+from kernelff.io.checks.composition import degenerate_e0
 from kernelff.io.checks.dataset import DataSet
 from kernelff.io.checks.repeats import shared
 from kernelff.io.finding import Finding, errors_of, merged
@@ -43,7 +44,7 @@ class Diagnosis(NamedTuple):
         return {"sound": self.sound, "summary": dict(rows), "findings": [one.to_dict() for one in self.findings]}
 
 
-def diagnose(frames, keys=None, *, test=None, model=True, progress=None):
+def diagnose(frames, keys=None, *, test=None, e0=None, model=True, progress=None):
     """Ask a data set everything that can be asked before a model is fitted to it.
 
     Labels are compared with each other through the frames that differ by a strain and through a crude model on a
@@ -56,6 +57,8 @@ def diagnose(frames, keys=None, *, test=None, model=True, progress=None):
     keys : LabelKeys, optional
     test : sequence of ase.Atoms, optional
         Test frames: are any of them copies of the training frames?
+    e0 : dict, optional
+        Energies of isolated atoms that the fit will be given, element or atomic number -> eV.
     model : bool
         False leaves out the crude model and all it may find.
     progress : callable, optional
@@ -69,6 +72,7 @@ def diagnose(frames, keys=None, *, test=None, model=True, progress=None):
     found = list(inspection.findings)
     if model and not _HOPELESS & {one.name for one in found}:
         found += consult(inspection, progress)
+    found += degenerate_e0(inspection.data, e0)
     if test is not None and len(inspection.data):
         found += shared(DataSet.of(test, keys), inspection.data)
     summary = summarise(inspection) if inspection.data.usable else None

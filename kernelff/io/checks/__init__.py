@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from kernelff.io.checks import balance, cells, composition, lengths, magnitudes, repeats, sources, stiffness, strains
+from kernelff.io.checks import balance, cells, lengths, magnitudes, repeats, sources, stiffness, strains
 from kernelff.io.checks.dataset import DataSet
 from kernelff.io.finding import Finding, finding, merged
 from kernelff.io.stress_check import StressCheck
@@ -30,7 +30,6 @@ OF_TRAINING_DATA = (
     magnitudes.per_atom,
     balance.net_forces,
     balance.torques,
-    composition.degenerate_e0,
     stiffness.force_unit,
 )
 """Questions to frames that are to be learnt from."""

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
-from ase.data import chemical_symbols
+from ase.data import atomic_numbers, chemical_symbols
 
 from kernelff.io.geometry import is_isolated_atom
 
 
-def degenerate_e0(data):
+def degenerate_e0(data, e0=None):
     """Compositions that leave energies of elements undetermined, where isolated atoms are missing.
 
     Parameters
     ----------
     data : DataSet
+    e0 : dict, optional
+        Element or atomic number -> eV, where the user gives them.
 
     Returns
     -------
@@ -22,6 +24,7 @@ def degenerate_e0(data):
     labelled = data.labelled("energy")
     species = sorted({int(z) for k in labelled for z in data.frames[k].numbers})
     known = {int(data.frames[k].numbers[0]) for k in labelled if is_isolated_atom(data.frames[k])}
+    known |= {atomic_numbers.get(key, key) for key in e0 or {}}
     missing = [z for z in species if z not in known]
     if len(missing) < 2:
         return []
