@@ -8,7 +8,8 @@ from scipy.optimize import linear_sum_assignment
 LEAST_FRAMES = 20
 LEAST_FORCE = 0.2  # of the typical one, for labels and predictions; small forces may point anywhere
 ALIKE, UNLIKE = 0.9, 0.4  # cosine between labels and what the other frames predict; sound data 0.8 to 1.0
-UNLEARNABLE = 0.85  # share of the forces that the other frames do not explain
+UNLEARNABLE = 0.85, 1.3  # share of the forces that the other frames do not explain; beyond, they are too different
+SURE_FRAMES = 30  # to say so
 SCALED = 10.0  # forces larger or smaller than predicted by this factor, at a cosine above ALIKE
 FAINTEST = 100.0  # factor by which labels of a wrong unit may be too small
 RARE = 4.0  # distance to the most similar frame over the typical one
@@ -29,7 +30,7 @@ def contradictory_forces(data, model, fit):
     list of Finding
     """
     unexplained, strong = unexplained_share(model, fit)
-    if unexplained > UNLEARNABLE:
+    if UNLEARNABLE[0] < unexplained < UNLEARNABLE[1] and strong.sum() >= max(SURE_FRAMES, len(strong) / 2):
         return _unlearnable(data, model.indices[strong], unexplained)
     judged = _Compared.of(model, fit)
     if judged is None or np.median(judged.cosine[judged.telling]) < ALIKE:

@@ -53,14 +53,15 @@ def predicted_stresses(data, model, fit):
         is_virial = _unit(other[1])[0] == "eV/Å^3" and _unit(other[1])[1] is not None
         if wrong and is_virial and (as_written[1] is None or abs(other[0]) > abs(correlation)):
             extensive, (correlation, slope) = True, other
-    if abs(correlation) < UNRELATED and len(labels) >= SURE_FRAMES and unexplained_share(model, fit)[0] < WELL_LEARNT:
+    learnt = unexplained_share(model, fit)[0] < WELL_LEARNT
+    if abs(correlation) < UNRELATED and len(labels) >= SURE_FRAMES and learnt:
         return [data.finding(
             "warning", "stress",
             f"the stresses have nothing to do with what energies and forces predict (correlation {correlation:.2f})",
             f"check that they are of the same frames, and stress_key (--stress-key), or {_NO_STRESS}",
             data.labelled("stress"),
         )]  # fmt: skip
-    if abs(correlation) < LEAST_CORRELATION:
+    if abs(correlation) < LEAST_CORRELATION or (_unit(slope)[1] is None and not learnt):
         return []
     return _verdict(data, order, extensive, correlation, slope)
 
