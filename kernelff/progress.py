@@ -13,7 +13,7 @@ from rich.progress import (
 
 
 @contextmanager
-def as_callback(progress, title):
+def as_callback(progress, title, unit="rows"):
     """Turn a fit's `progress` argument into a callable (done, total), or None.
 
     Parameters
@@ -21,6 +21,8 @@ def as_callback(progress, title):
     progress : bool or callable
         True opens a bar on the terminal for the duration of the context.
     title : str
+    unit : str
+        What is counted.
     """
     if progress is not True:
         yield progress or None
@@ -29,7 +31,7 @@ def as_callback(progress, title):
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("rows"),
+        TextColumn(unit),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),

@@ -263,7 +263,7 @@ def test_updated_settings_leave_the_original_alone():
         ("[model]\nn_sparce = 10", r"\[model\] has no key 'n_sparce'; did you mean 'n_sparse'\?"),
         ("[soap]\nn-max = 10", r"\[soap\] has no key 'n-max'; did you mean 'n_max'\?"),
         ("[modell]\nzeta = 4", r"no table 'modell'; did you mean 'model'\?"),
-        ("[data]\nqqq = 4", "no key 'qqq'; the keys are: energy_key, forces_key"),
+        ("[data]\nqqq = 4", "no key 'qqq'; the keys are: energy_factor, energy_key"),
         ("model = 3", r"model must be a table; write \[model\]"),
         ("[model\n", "not valid TOML"),
         ('[soap]\ncutoff = "five"', r"\[soap\] cutoff must be a number, got 'five'"),

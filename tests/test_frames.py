@@ -336,7 +336,7 @@ def test_rotated_copies_are_noticed_and_neighbours_are_not():
     checked = check_frames(frames, warn=False)
     assert {b for _, b in checked.copies} == {2, 3, 4}
     assert checked.notes == []
-    assert "3 frames repeat another, possibly rotated or mirrored" in str(describe(frames))
+    assert "3 of 5 frames (2, 3, 4) repeat another, possibly rotated or mirrored" in str(describe(frames))
 
 
 def test_small_displacements_of_a_perfect_crystal_are_not_copies():

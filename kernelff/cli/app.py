@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from kernelff.cli.check import check
 from kernelff.cli.console import console
 from kernelff.cli.convert import convert
 from kernelff.cli.evaluate import evaluate
@@ -39,6 +40,7 @@ def options(
 
 
 app.command()(quickstart)
+app.command()(check)
 app.command()(fit)
 app.command()(evaluate)
 app.command()(info)

@@ -11,7 +11,8 @@ from kernelff.cli.console import check_writable, console, fail, guarded, note
 from kernelff.cli.data import load_frames
 from kernelff.cli.tables import chosen_hyperparameters, held_out_errors, rich_table, text_table
 from kernelff.config import FitConfig, read_config
-from kernelff.io import shared_frames
+from kernelff.io.checks.dataset import DataSet
+from kernelff.io.checks.repeats import shared
 from kernelff.report.cells import error_table
 
 _DATA, _MODEL, _OUT = "Labels in the data", "Model", "Output"
@@ -68,6 +69,12 @@ def fit(
     forces_key: Annotated[str | None, typer.Option(help="Name of the forces.", rich_help_panel=_DATA)] = None,
     stress_key: Annotated[str | None, typer.Option(help="Name of the stresses.", rich_help_panel=_DATA)] = None,
     virial_key: Annotated[str | None, typer.Option(help="Name of the virials.", rich_help_panel=_DATA)] = None,
+    energy_factor: Annotated[
+        float | None, typer.Option(help="Multiplies energies, to eV.", rich_help_panel=_DATA)
+    ] = None,
+    forces_factor: Annotated[
+        float | None, typer.Option(help="Multiplies forces, to eV/Å.", rich_help_panel=_DATA)
+    ] = None,
     stress_factor: Annotated[
         float | None,
         typer.Option(help="Multiplies stresses, to eV/Å^3 in ASE's sign.", rich_help_panel=_DATA),
@@ -79,6 +86,10 @@ def fit(
     no_stress: Annotated[
         bool, typer.Option("--no-stress", help="Ignore stresses and virials.", rich_help_panel=_DATA)
     ] = False,
+    trust_labels: Annotated[
+        bool,
+        typer.Option("--trust-labels", help="Do not ask a crude model if labels go together.", rich_help_panel=_DATA),
+    ] = False,
 ):
     """Fit a sparse Gaussian process to DFT data and write a model file."""
     settings = (read_config(config) if config else FitConfig()).updated(
@@ -87,6 +98,8 @@ def fit(
             "forces_key": forces_key,
             "stress_key": stress_key,
             "virial_key": virial_key,
+            "energy_factor": energy_factor,
+            "forces_factor": forces_factor,
             "stress_factor": stress_factor,
             "stress_order": stress_order,
             "use_stress": False if no_stress else None,
@@ -109,9 +122,10 @@ def fit(
     for path in filter(None, (model, report, checkpoint)):
         check_writable(path)
     keys = settings.label_keys()
-    sets = {"train": load_frames(data, keys, "training frames")}
+    asked = {"trust": trust_labels, "e0": settings.model.get("e0")}
+    sets = {"train": load_frames(data, keys, "training frames", **asked)}
     if test is not None:
-        sets["test"] = load_frames(test, keys, "test frames")
+        sets["test"] = load_frames(test, keys, "test frames", **asked)
         warn_of_shared_frames(sets)
     estimator = settings.make_model()
     run_fit(estimator, sets["train"], checkpoint or model.with_name(model.name + ".checkpoint"))
@@ -183,13 +197,8 @@ def warn_of_shared_frames(sets):
     sets : dict
         "train", "test" -> frames.
     """
-    shared = sorted({k for k, _ in shared_frames(sets["test"], sets["train"])})
-    if shared:
-        shown = ", ".join(map(str, shared[:8])) + (", ..." if len(shared) > 8 else "")
-        note(
-            f"{len(shared)} of {len(sets['test'])} test frames ({shown}) are training frames too, possibly "
-            "rotated or mirrored; the test is that much less independent"
-        )
+    for found in shared(DataSet.of(sets["test"]), DataSet.of(sets["train"])):
+        note(str(found))
 
 
 def evaluate_sets(estimator, sets, uncertainty):

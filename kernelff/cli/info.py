@@ -6,9 +6,11 @@ from typing import Annotated
 import typer
 from ase.data import chemical_symbols
 
-from kernelff.cli.console import console, fail, guarded
+from kernelff.cli.console import console, guarded
+from kernelff.cli.data import examine
 from kernelff.cli.tables import held_out_errors, text_table
-from kernelff.io import describe, read_raw_frames
+from kernelff.io import read_raw_frames
+from kernelff.io.finding import refuse
 from kernelff.io.model_file import load, read_model
 from kernelff.report.cells import number
 
@@ -22,10 +24,8 @@ def info(
     if is_model_file(path):
         console.print(text_table(model_rows(path), str(path)))
         return
-    summary = describe(read_raw_frames(path), str(path))
-    console.print(text_table(summary.rows(), str(path)))
-    if summary.stress_check is not None and summary.stress_check.wrong:
-        fail(f"{path}: {summary.stress_check.message}")
+    diagnosis = examine(read_raw_frames(path), None, str(path))
+    refuse([one for one in diagnosis.findings if one.name != "no labels"], str(path))
 
 
 def is_model_file(path):

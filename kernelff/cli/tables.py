@@ -1,7 +1,11 @@
 """Tables for the terminal."""
 
+from rich.markup import escape
 from rich.table import Table as RichTable
 
+from kernelff.io.finding import listed
+
+_COLOURS = {"error": "bold red", "warning": "yellow", "note": "dim"}
 _SHORT = {"validation": "valid."}
 
 
@@ -47,7 +51,31 @@ def text_table(rows, title):
     rich.add_column(style="dim", no_wrap=True)
     rich.add_column()
     for name, text in rows:
-        rich.add_row(name, text, style="yellow" if name == "note" else None)
+        rich.add_row(name, text)
+    return rich
+
+
+def findings_table(findings):
+    """What was found in a data set, in which frames, and what to do about it.
+
+    Parameters
+    ----------
+    findings : sequence of Finding
+
+    Returns
+    -------
+    rich.table.Table
+    """
+    rich = RichTable(
+        title="Findings", title_justify="left", title_style="bold", box=None, padding=(0, 1, 1, 1), header_style="dim"
+    )
+    rich.add_column("", no_wrap=True)
+    rich.add_column("what", ratio=5)
+    rich.add_column("frames", ratio=1)
+    rich.add_column("remedy", ratio=4)
+    for one in findings:
+        texts = (escape(text) for text in (one.what, listed(one.frames) or "all", one.remedy))
+        rich.add_row(f"[{_COLOURS[one.severity]}]{one.severity}[/]", *texts)
     return rich
 
 

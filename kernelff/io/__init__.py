@@ -1,7 +1,7 @@
 """Files in and out: frames with their labels, and model files."""
 
 from kernelff.io.bundled import silicon_reference, silicon_set
-from kernelff.io.frame_checks import check_frames, isolated_atom_energies, shared_frames
+from kernelff.io.frame_checks import check_frames, isolated_atom_energies
 from kernelff.io.frames import DataSummary, describe, read_frames, read_raw_frames, with_labels
 from kernelff.io.label_keys import LabelKeys, Labels, labels
 from kernelff.io.stress_check import StressCheck, check_stress
@@ -18,7 +18,6 @@ __all__ = [
     "labels",
     "read_frames",
     "read_raw_frames",
-    "shared_frames",
     "silicon_reference",
     "silicon_set",
     "with_labels",

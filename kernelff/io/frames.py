@@ -11,9 +11,11 @@ import numpy as np
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.data import chemical_symbols
 
-from kernelff.io.frame_checks import check_frames, isolated_atom_energies
+from kernelff.io.checks import inspect
+from kernelff.io.finding import Finding, refuse
+from kernelff.io.geometry import is_isolated_atom
 from kernelff.io.label_keys import KNOWN_KEYS, LabelKeys, candidates, entry_names, labels
-from kernelff.io.stress_check import StressCheck, check_stress
+from kernelff.io.stress_check import StressCheck
 
 PERIODICITY = ("no", "one", "two", "three")
 
@@ -46,12 +48,10 @@ class DataSummary:
         eV/Å, largest component.
     isolated_atoms : dict
         Chemical symbol -> energy of the isolated atom, eV.
-    n_copies : int
-        Frames that repeat an earlier one, possibly rotated.
     stress_check : StressCheck or None
         The stresses against the energies of strained frames.
-    notes : tuple of str
-        What is odd but no reason to refuse.
+    findings : tuple of Finding
+        What is wrong or odd, errors first.
     """
 
     n_frames: int
@@ -66,9 +66,8 @@ class DataSummary:
     energy_range: tuple[float, float] | None = None
     largest_force: float | None = None
     isolated_atoms: dict[str, float] = field(default_factory=dict)
-    n_copies: int = 0
     stress_check: StressCheck | None = None
-    notes: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
     def rows(self):
         """The summary as pairs of title and text.
@@ -97,15 +96,13 @@ class DataSummary:
         rows.append(("periodic directions", _listed(self.periodicity)))
         if self.config_types:
             rows.append(("config_type", _listed(self.config_types)))
-        if self.stress_check is not None:
+        if self.stress_check is not None and not self.stress_check.wrong:
             rows.append(("stress check", self.stress_check.message))
-        if self.n_copies:
-            rows.append(("copies", f"{self.n_copies} frames repeat another, possibly rotated or mirrored"))
-        rows += [("note", note) for note in self.notes]
         return rows
 
     def __str__(self):
-        return "\n".join(f"{title:<20}{text}" for title, text in self.rows())
+        rows = self.rows() + [(found.severity, str(found)) for found in self.findings]
+        return "\n".join(f"{title:<20}{text}" for title, text in rows)
 
 
 def read_frames(path, index=":", *, keys=None):
@@ -214,30 +211,50 @@ def describe(frames, what="data", *, keys=None, require_labels=False):
     ValueError
         See `check_frames`.
     """
-    frames = list(frames)
-    checked = check_frames(frames, what, keys=keys, require_labels=require_labels, warn=False)
-    found, sizes = checked.labels, [len(atoms) for atoms in frames]
+    inspection = inspect(frames, keys, require_labels=require_labels)
+    refuse(inspection.findings, what)
+    return summarise(inspection)
+
+
+def summarise(inspection):
+    """What the usable frames of an inspected data set hold.
+
+    Parameters
+    ----------
+    inspection : Inspection
+
+    Returns
+    -------
+    DataSummary
+
+    Raises
+    ------
+    ValueError
+        If no frame is usable.
+    """
+    data = inspection.data.part(inspection.data.usable)
+    if not len(data):
+        refuse(inspection.findings)
+    frames, found, sizes = data.frames, data.labels, [len(atoms) for atoms in data.frames]
     numbers = np.concatenate([atoms.numbers for atoms in frames])
     per_atom = [x.energy / n for x, n in zip(found, sizes, strict=True) if x.energy is not None and n > 1]
     forces = [np.abs(x.forces).max(initial=0.0) for x in found if x.forces is not None]
-    isolated = isolated_atom_energies(frames, found=found)
-    any_stress = any(x.stress is not None for x in found)
+    isolated = {int(a.numbers[0]): x.energy for a, x in zip(frames, found, strict=True) if is_isolated_atom(a)}
     return DataSummary(
         n_frames=len(frames),
         n_atoms=sum(sizes),
         sizes=(min(sizes), int(np.median(sizes)), max(sizes)),
         species={chemical_symbols[z]: int((numbers == z).sum()) for z in np.unique(numbers)},
-        keys={kind: _sources(frames, found, kind, keys) for kind in ("energy", "forces", "stress")},
+        keys={kind: _sources(frames, found, kind, data.keys) for kind in ("energy", "forces", "stress")},
         n_labelled={kind: sum(getattr(x, kind) is not None for x in found) for kind in ("energy", "forces", "stress")},
         config_types=dict(Counter(str(atoms.info["config_type"]) for atoms in frames if "config_type" in atoms.info)),
         periodicity=dict(Counter(PERIODICITY[int(atoms.pbc.sum())] for atoms in frames)),
-        nearest_distance=min(g.nearest for g in checked.geometries),
+        nearest_distance=min(g.nearest for g in data.geometries),
         energy_range=(min(per_atom), max(per_atom)) if per_atom else None,
         largest_force=float(max(forces)) if forces else None,
-        isolated_atoms={chemical_symbols[z]: energy for z, energy in sorted(isolated.items())},
-        n_copies=len({b for _, b in checked.copies}),
-        stress_check=check_stress(frames, what, found=found, refuse=False) if any_stress else None,
-        notes=tuple(checked.notes),
+        isolated_atoms={chemical_symbols[z]: energy for z, energy in sorted(isolated.items()) if energy is not None},
+        stress_check=inspection.stress_check,
+        findings=tuple(inspection.findings),
     )
 
 

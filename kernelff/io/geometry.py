@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from ase.data import covalent_radii
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from kernelff.neighbors import NeighborList
 
@@ -32,6 +35,13 @@ class Geometry:
     environments : ndarray of shape (n_atoms,)
         One number per atom, the same for equal environments and unchanged by rotation, sorted by species
         and size.
+    bond_ratio : float
+        Median over the atoms of the distance to the nearest neighbour over the sum of the covalent radii; about 1
+        in molecules, metals and salts; infinite where most atoms have no neighbour.
+    n_fragments : int
+        Groups of atoms that no distance below the cutoff joins.
+    n_lonely : int
+        Atoms without any neighbour below the cutoff.
     asymmetry : float
         Largest length of sum_j f(r_ij) r_ij / |r_ij| over the atoms, f(0) = 1; a vector that symmetry forbids
         where it forbids a force.
@@ -44,6 +54,9 @@ class Geometry:
     nearest_pair: tuple[int, int]
     species: np.ndarray
     environments: np.ndarray
+    bond_ratio: float
+    n_fragments: int
+    n_lonely: int
     asymmetry: float
     place: np.ndarray
 
@@ -79,6 +92,9 @@ def geometry(atoms):
         nearest_pair=pair,
         species=neighbors.numbers[order],
         environments=density[order],
+        bond_ratio=_bond_ratio(neighbors),
+        n_fragments=_n_fragments(neighbors),
+        n_lonely=int((np.diff(neighbors.first) == 0).sum()),
         asymmetry=float(np.linalg.norm(pull, axis=0).max(initial=0.0)),
         place=_place(atoms),
     )
@@ -140,6 +156,19 @@ def same_place(one, other):
     bool
     """
     return one.place.shape == other.place.shape and _close(one.place, other.place)
+
+
+def _bond_ratio(neighbors):
+    radii = covalent_radii[neighbors.numbers]
+    ratio = np.full(neighbors.n_atoms, np.inf)
+    np.minimum.at(ratio, neighbors.i, neighbors.distances / (radii[neighbors.i] + radii[neighbors.j]))
+    return float(np.median(ratio)) if len(ratio) else np.inf
+
+
+def _n_fragments(neighbors):
+    n = neighbors.n_atoms
+    bonds = coo_array((np.ones(neighbors.n_pairs, dtype=np.int8), (neighbors.i, neighbors.j)), shape=(n, n))
+    return int(connected_components(bonds, directed=False)[0])
 
 
 def _close(one, other):

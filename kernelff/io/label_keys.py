@@ -38,6 +38,8 @@ class LabelKeys:
     energy_key, forces_key, stress_key, virial_key : str or None
         Name of the entry in the calculator's results, ``atoms.info`` or ``atoms.arrays``; None looks for the
         usual names. A name that is given is the only one used.
+    energy_factor, forces_factor : float
+        Multiply energies and forces as written, to bring them to eV and eV/Å, e.g. 27.2114 for hartree.
     stress_factor : float
         Multiplies the stress as written, to bring it to eV/Å^3 in ASE's sign (positive under tension).
     stress_order : str
@@ -50,6 +52,8 @@ class LabelKeys:
     forces_key: str | None = None
     stress_key: str | None = None
     virial_key: str | None = None
+    energy_factor: float = 1.0
+    forces_factor: float = 1.0
     stress_factor: float = 1.0
     stress_order: str = " ".join(VOIGT)
     use_stress: bool = True
@@ -213,16 +217,16 @@ def _read(atoms, kind, keys, name, convert):
     return values
 
 
-def _as_energy(array, _atoms, _keys, where):
+def _as_energy(array, _atoms, keys, where):
     if array.size != 1:
         raise ValueError(f"{where} has shape {array.shape}; a total energy is one number")
-    return float(array.reshape(()))
+    return float(array.reshape(())) * keys.energy_factor
 
 
-def _as_forces(array, atoms, _keys, where):
+def _as_forces(array, atoms, keys, where):
     if array.shape != (len(atoms), 3):
         raise ValueError(f"{where} has shape {array.shape}; forces of {len(atoms)} atoms have shape ({len(atoms)}, 3)")
-    return array.copy()
+    return array * keys.forces_factor
 
 
 def _as_stress(array, _atoms, keys, where):

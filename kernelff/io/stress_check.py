@@ -12,11 +12,11 @@ waves cut off too early, for one) adds p (V_b - V_a), fitted beside the slope le
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations
 
 import numpy as np
-from ase.units import GPa
+from ase.units import GPa, Hartree, Rydberg, kcal, kJ, mol
 
 from kernelff.io.label_keys import VOIGT, has_stress, labels
 
@@ -36,6 +36,8 @@ _UNITS = {
     "Ry/bohr^3": 1 / RYDBERG_PER_BOHR3,
     "Ha/bohr^3": 0.5 / RYDBERG_PER_BOHR3,
 }
+
+_ENERGY_UNITS = {"hartree": Hartree, "rydberg": Rydberg, "kcal/mol": kcal / mol, "kJ/mol": kJ / mol}
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,12 @@ class StressCheck:
     misfit: float
     verdict: str
     message: str
+
+    @property
+    def notable_offset(self):
+        """Whether the stresses surely carry a constant pressure."""
+        notable = abs(self.offset) > max(5 * self.offset_error, NOTABLE_OFFSET)  # False for NaN
+        return notable and self.n_pairs >= 4 * MIN_PAIRS
 
     @property
     def wrong(self):
@@ -255,35 +263,77 @@ def _verdict(n_pairs, fit):
     if fit.misfit > LARGEST_MISFIT or fit.slope == 0:
         return result("unclear", f"stresses and energies of strained frames do not go together ({seen})")
     if fit.power == 1:
-        remedy = "are they virials? Name them with virial_key" if fit.slope < 0 else "divide them by the volume"
+        remedy = (
+            "are they virials? Name them with virial_key (--virial-key)"
+            if fit.slope < 0
+            else "divide them by the volume"
+        )
         return result("virial", f"the stresses grow with the volume like a virial ({seen}); {remedy}")
-    unit, factor = _nearest_unit(fit.slope)
+    unit, factor = nearest_unit(fit.slope)
     if factor is None:
-        return result("unclear", f"the stresses are in no unit known here ({seen}); check them")
+        return result("unclear", f"the stresses are in no unit known here ({seen}); {remedy_of_energies(fit.slope)}")
     if fit.order != tuple(range(6)):
         order = " ".join(VOIGT[fit.order.index(k)] for k in range(6))
         more = "" if abs(fit.slope - 1) < 0.1 else f" and stress_factor={factor:.6g}"
         return result(
             "order", f"the shear components of the stresses are in another order ({seen}); read them with "
-            f"stress_order={order!r}{more}, or leave them out with use_stress=False"
+            f"stress_order={order!r} (--stress-order){more}, or leave them out with use_stress=False"
         )  # fmt: skip
     if unit == "eV/Å^3" and factor > 0:
-        notable = abs(fit.offset) > max(5 * fit.offset_error, NOTABLE_OFFSET * GPa)  # False for NaN
-        sure = notable and n_pairs >= 4 * MIN_PAIRS
-        more = f", but carry a constant pressure-like offset of {fit.offset / GPa:+.2f} GPa" if sure else ""
-        return result("agrees", f"stresses agree with the energies: {seen}{more}")
+        agrees = result("agrees", f"stresses agree with the energies: {seen}")
+        if not agrees.notable_offset:
+            return agrees
+        more = f", but carry a constant pressure-like offset of {agrees.offset:+.2f} GPa"
+        return replace(agrees, message=agrees.message + more)
     sign = "with the opposite sign" if factor < 0 else "with the right sign"
     kind = "sign" if unit == "eV/Å^3" else "unit"
     return result(
         kind, f"the stresses seem to be written in {unit} {sign} ({seen}, where eV/Å^3 in ASE's sign gives 1)"
-        f"; read them with stress_factor={factor:.6g}, or leave them out with use_stress=False"
+        f"; read them with stress_factor={factor:.6g} (--stress-factor {factor:.6g}), or leave them out with "
+        "use_stress=False (--no-stress)"
     )  # fmt: skip
 
 
-def _nearest_unit(slope):
-    """The unit whose factor is within 15 % of the slope, and that factor with its sign."""
+def remedy_of_energies(slope):
+    """What to do about stresses in no known unit: perhaps they are right, and energies and forces are not.
+
+    Parameters
+    ----------
+    slope : float
+        True over written stresses, if energies and forces are right.
+
+    Returns
+    -------
+    str
+    """
+    unit = min(_ENERGY_UNITS, key=lambda name: abs(np.log(abs(slope) * _ENERGY_UNITS[name])))
+    value = _ENERGY_UNITS[unit]
+    if abs(np.log(abs(slope) * value)) > 0.3:
+        return "check how they were written, or leave stresses out with use_stress=False (--no-stress)"
+    return (
+        f"if the stresses are right, energies and forces are in {unit} and {unit}/Å: read them with "
+        f"energy_factor={value:.8g} and forces_factor={value:.8g} (--energy-factor, --forces-factor)"
+    )
+
+
+def nearest_unit(slope, tolerance=0.15):
+    """The unit a stress was written in, by the ratio of true to written stresses.
+
+    Parameters
+    ----------
+    slope : float
+        True over written stresses.
+    tolerance : float
+        Of the logarithm.
+
+    Returns
+    -------
+    unit : str
+    factor : float or None
+        Of that unit, with the sign of the slope; None if even the nearest unit is further off.
+    """
     unit = min(_UNITS, key=lambda name: abs(np.log(abs(slope) * _UNITS[name])))
     inverse = 1 / _UNITS[unit]
-    if abs(np.log(abs(slope) / inverse)) > 0.15:
+    if abs(np.log(abs(slope) / inverse)) > tolerance:
         return unit, None
     return unit, float(np.copysign(inverse, slope))

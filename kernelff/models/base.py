@@ -21,7 +21,6 @@ from kernelff.io.frame_checks import check_frames
 from kernelff.io.label_keys import labels
 from kernelff.io.label_noise import label_noise
 from kernelff.io.model_file import write_model
-from kernelff.io.stress_check import check_stress
 from kernelff.noise import KINDS, Noise
 from kernelff.potential import Potential
 from kernelff.progress import as_callback
@@ -81,7 +80,6 @@ class LinearModel(BaseEstimator):
         """
         start = time.perf_counter()
         checked = check_frames(frames, "training frames")
-        check_stress(frames, "training frames", found=checked.labels)
         with one_blas_thread():  # the same bits for any number of threads
             problem = self._make_problem(list(frames), checked.labels)
             return self._fit(problem, checked.labels, checkpoint, progress, start)
@@ -167,7 +165,6 @@ class LinearModel(BaseEstimator):
         if earlier is not None and self._has_doubled(len(earlier), len(frames)):
             return self.fit([*earlier, *frames])
         checked = check_frames(frames, "new frames")
-        check_stress(frames, "new frames", found=checked.labels)
         self._refuse_unknown(frames)
         old = self.potential_
         with one_blas_thread():
