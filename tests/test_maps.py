@@ -70,6 +70,12 @@ def test_atoms_are_spread_evenly_over_the_frames():
     assert maps.spread(frames, 29, 20) == [] and maps.spread([], 14, 20) == []
 
 
+def test_not_always_the_same_atom_of_a_molecule_is_chosen():
+    chosen = maps.spread([Atoms("CH4")] * 200, 1, 200)
+    found = np.concatenate([atoms for _, atoms in chosen])
+    assert len(found) == 200 and np.bincount(found)[1:].min() > 30
+
+
 def test_environments_are_those_of_the_chosen_atoms_for_frames_of_any_size(monkeypatch):
     monkeypatch.setattr(maps, "_CENTRES_PER_BLOCK", 3)
     frames, built = carbides(4), descriptor()

@@ -123,8 +123,8 @@ def _draw_kinds(column, maps, alone):
                 continue  # an empty kind is drawn, for the legend
             colour, marker = styles[kind]
             label = f"{len(names) - len(named)} others" if kind is None else _shown(kind)
-            style = {"ms": 0.9 * _size(found) ** 0.5, "mew": 0, "color": colour, "rasterized": True, "zorder": 2}
-            axes.plot(*found.points[mine].T, marker, label=label, **style)
+            style = {"ms": 0.9 * _size(found) ** 0.5, "mew": 0, "color": colour, "rasterized": True}
+            axes.plot(*found.points[mine].T, marker, label=label, zorder=3 - mine.mean(), **style)  # rare kinds on top
     place = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)} if alone else {"loc": "upper center"}
     if not alone:
         place |= {"bbox_to_anchor": (0.5, -0.12), "ncols": 2, "columnspacing": 0.8}

@@ -107,6 +107,9 @@ def _map_of(descriptor, element, earlier, frames, found, n_points):
 def spread(frames, element, n_points):
     """At most `n_points` atoms of an element, evenly spread over the frames.
 
+    One at random of each of `n_points` equal stretches: every tenth atom, say, would always be the same one of a
+    molecule or unit cell.
+
     Returns
     -------
     list of tuple
@@ -114,7 +117,8 @@ def spread(frames, element, n_points):
     """
     sites = [np.flatnonzero(atoms.numbers == element) for atoms in frames]
     ends = np.cumsum([0, *(len(own) for own in sites)])
-    chosen = np.unique(np.linspace(0, ends[-1] - 1, min(n_points, ends[-1])).astype(int))
+    edges = np.linspace(0, ends[-1], min(n_points, ends[-1]) + 1).astype(int)
+    chosen = edges[:-1] + (np.random.default_rng(0).random(len(edges) - 1) * np.diff(edges)).astype(int)
     found = []
     for k, own in enumerate(sites):
         first, last = np.searchsorted(chosen, ends[k : k + 2])

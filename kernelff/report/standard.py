@@ -220,10 +220,10 @@ def map_section(maps, name):
         "extrapolates, and standard deviation and novelty should be large there"
     )
     caption = (
-        f"Coloured: {which} of the {name} frames{behind if known else ''}. Error is the length of "
-        "the error of the force on an atom, standard deviation what the model expects of it, on one scale of colours; "
-        "dark in the first and pale in the second is an error that the model does not announce. Scales end "
-        "where two percent of the values lie above."
+        f"Coloured: {which} of the {name} frames{behind if known else ''}. Force error is the length of the difference "
+        "from the DFT force on an atom, the standard deviation what the model expects it to be, in the same colours; "
+        "dark in the first and pale in the second is an error that the model does not announce. Two percent of the "
+        "values lie beyond the dark end."
     )
     picture = Figure.from_matplotlib(map_figures.environment_maps(maps), caption)
     return Section("Map of environments", text, figures=[picture])
