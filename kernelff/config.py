@@ -5,7 +5,7 @@
     stress_factor = -0.000624151
 
     [model]                 # parameters of SparseGPR
-    n_sparse = 1000
+    n_sparse = 1000         # or "auto", or "all" environments
     sigma_forces = 0.05
     e0 = { Si = -0.79 }
 
@@ -35,6 +35,9 @@ from kernelff.descriptors import SOAP, PairDistances
 from kernelff.dispersion import DFTD3
 from kernelff.io.label_keys import LabelKeys
 from kernelff.models import SparseGPR
+
+
+_NUMBER_OR_WORD = ("n_sparse", "n_channels")
 
 
 def _parameters(kind):
@@ -97,12 +100,17 @@ class FitConfig:
 
     def make_model(self):
         """The unfitted SparseGPR."""
-        descriptors = [SOAP(**self.soap)]
+        descriptors = [SOAP(**_spelt(self.soap))]
         if self.pairs is not None:
             descriptors.append(_made(PairDistances, "pairs", self.pairs))
         chosen = descriptors[0] if len(descriptors) == 1 else descriptors
         baseline = None if self.dftd3 is None else _made(DFTD3, "dftd3", self.dftd3)
-        return SparseGPR(chosen, **self.model, config_sigmas=self.config_sigmas or None, baseline=baseline)
+        return SparseGPR(chosen, **_spelt(self.model), config_sigmas=self.config_sigmas or None, baseline=baseline)
+
+
+def _spelt(values):
+    """Values with None where TOML, which has none, says "all"."""
+    return {key: None if key in _NUMBER_OR_WORD and value == "all" else value for key, value in values.items()}
 
 
 def _made(kind, table, values):
@@ -162,7 +170,9 @@ def _refuse_wrong_types(given, defaults, where):
     """Values must be of the kind of the default; the objects check the rest themselves."""
     for key, value in given.items():
         default = defaults[key]
-        if isinstance(default, bool):
+        if key in _NUMBER_OR_WORD:
+            kind, fits = 'a number, "auto" or "all"', _is_number(value) or value in ("auto", "all")
+        elif isinstance(default, bool):
             kind, fits = "true or false", isinstance(value, bool)
         elif isinstance(default, (int, float)):
             numbers = value if isinstance(value, list) else [value]

@@ -91,13 +91,13 @@ class CrossValidation:
         prior_std = self.columns.prior_std(parameters.priors, parameters.nuisance)
         score, by_sigma, by_column = 0.0, dict.fromkeys(parameters.sigmas, 0.0), np.zeros(len(prior_std))
         for fold in self.folds:
-            system = System(combined(self.total, fold, -1), parameters.sigmas, prior_std)
+            system = System(self.total, parameters.sigmas, prior_std, without=fold)
             w = np.append(system.mean, -1.0)
             value, slope = _log_errors(fold, w)
             score += value
             adjoint = system.solve(slope)
-            for name, gram in system.groups.items():
-                by_sigma[name] += 2 / parameters.sigmas[name] ** 2 * float(adjoint @ (gram.G[:-1] @ w))
+            for name in system.groups:
+                by_sigma[name] += 2 / parameters.sigmas[name] ** 2 * float(adjoint @ system.times_gram(name, w)[:-1])
             by_column += 2 / prior_std**2 * adjoint * system.mean
         n = len(self.folds)
         return score / n, {name: slope / n for name, slope in by_sigma.items()}, by_column / n
@@ -117,7 +117,7 @@ class CrossValidation:
         """
         found, prior_std = {}, self.columns.prior_std(parameters.priors, parameters.nuisance)
         for fold, samples in zip(self.folds, self.samples, strict=True):
-            system = System(combined(self.total, fold, -1), parameters.sigmas, prior_std)
+            system = System(self.total, parameters.sigmas, prior_std, without=fold)
             # more frames shrink a posterior sd about like n^-1/2: what the model of all frames will say
             shrink = np.sqrt(system.n_rows / (system.n_rows + sum(gram.n_rows for gram in fold.values())))
             for name, sample in samples.items():
@@ -135,10 +135,10 @@ def _log_errors(fold, w):
     for kind, weight in WEIGHTS.items():
         group = [gram for name, gram in fold.items() if kind_of(name) == kind]
         if group:
-            G = sum(gram.G for gram in group)
-            squares = float(w @ G @ w) + _TINY * G[-1, -1] + 1e-300
+            product = sum(gram.G @ w for gram in group)
+            squares = float(w @ product) + _TINY * sum(gram.G[-1, -1] for gram in group) + 1e-300
             value += 0.5 * weight * np.log(squares / sum(gram.n_rows for gram in group))
-            slope += weight * (G[:-1] @ w) / squares
+            slope += weight * product[:-1] / squares
     return value, slope
 
 

@@ -7,10 +7,12 @@ import numpy as np
 from joblib import effective_n_jobs
 
 from kernelff.assembly import n_functions, neighbors_of
+from kernelff.crossvalidation import SAMPLE
 from kernelff.threads import one_blas_thread
 
-_BASE_MEMORY = 350e6  # bytes: interpreter, libraries, compiled loops
+_BASE_MEMORY = 280e6  # bytes: interpreter, libraries, compiled loops
 _SAMPLED_FRAMES = 100
+_STEPS = 15.0  # of a search over hyperparameters, m^3 / 3 operations each and a few products
 
 
 @dataclass(frozen=True)
@@ -42,14 +44,16 @@ class Forecast:
         )
 
 
-def forecast(problem, n_jobs):
-    """Forecast of ``stream`` and ``solve`` for a Problem.
+def forecast(problem, n_jobs, n_folds=0):
+    """Forecast of a fit.
 
     Parameters
     ----------
     problem : Problem
     n_jobs : int
         Threads.
+    n_folds : int
+        Folds of a cross-validation; 0 for none.
 
     Returns
     -------
@@ -60,9 +64,13 @@ def forecast(problem, n_jobs):
     n_rows = sum(sum(r.values()) for r in rows)
     pairs = _count_pairs(problem, [k for k, r in enumerate(rows) if r["forces"] or r["virial"]])
     features = max(getattr(term.descriptor, "n_features", 1) for term in problem.terms)
+    kinds = len(problem.kinds)
     flops = 6.0 * pairs * features * n_functions(problem.terms) + 2.0 * n_rows * m**2 + 12.0 * m**3
+    flops += n_folds * (4.0 * kinds + _STEPS) * m**3
     largest = max(sum(sum(rows[k].values()) for k in range(*chunk)) for chunk in problem.chunks())
-    memory = _BASE_MEMORY + 8.0 * m * (threads * (largest + m + 3 * 256 * 2) + 12 * m)
+    squares = 2 * kinds + 4 + (n_folds > 0) * ((n_folds + 2) * kinds + 3)  # matrices of shape (m, m)
+    sample = (n_folds > 0) * 2 * sum(SAMPLE.values())
+    memory = _BASE_MEMORY + 8.0 * m * (threads * (largest + m + 3 * 256 * 2) + squares * m + sample)
     return Forecast(n_rows, m, flops, flops / (threads * 0.6 * _gemm_rate()), memory)
 
 

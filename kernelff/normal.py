@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
+from scipy.linalg.blas import daxpy
 
 
 class Gram(NamedTuple):
@@ -22,9 +23,6 @@ class Gram(NamedTuple):
     def __add__(self, other):
         return Gram(self.G + other.G, self.n_rows + other.n_rows, self.log_scale + other.log_scale)
 
-    def __sub__(self, other):
-        return Gram(self.G - other.G, self.n_rows - other.n_rows, self.log_scale - other.log_scale)
-
 
 def grams(factors, columns):
     """Gram of every noise group of Factors, in whitened Columns."""
@@ -35,15 +33,9 @@ def grams(factors, columns):
     return found
 
 
-def combined(first, second, sign=1):
-    """Sum (or difference) of two dicts of Gram; a group may be missing on either side."""
-    total = dict(first)
-    for name, gram in second.items():
-        if name in total:
-            total[name] = total[name] + gram if sign > 0 else total[name] - gram
-        else:
-            total[name] = gram
-    return {name: gram for name, gram in total.items() if gram.n_rows}
+def combined(first, second):
+    """Sum of two dicts of Gram; a group may be missing on either side."""
+    return first | {name: first[name] + gram if name in first else gram for name, gram in second.items()}
 
 
 class System:
@@ -56,15 +48,28 @@ class System:
         Group name -> noise sigma.
     prior_std : ndarray of shape (size - 1,)
         Prior standard deviation of each column but the target's.
+    without : dict of Gram, optional
+        Taken away from the groups.
     """
 
-    def __init__(self, groups, sigmas, prior_std):
-        self.groups, self.sigmas, self.prior_std = groups, sigmas, prior_std
-        total = sum(gram.G / sigmas[name] ** 2 for name, gram in groups.items())
-        A, self._b, self._yy = total[:-1, :-1], total[:-1, -1], float(total[-1, -1])
+    def __init__(self, groups, sigmas, prior_std, without=None):
+        self.groups, self.sigmas, self.prior_std, self._without = groups, sigmas, prior_std, without or {}
+        size = len(prior_std) + 1
+        total = np.zeros((size, size))
+        for name, gram in groups.items():
+            _add(total, gram.G, sigmas[name] ** -2)
+        for name, gram in self._without.items():
+            _add(total, gram.G, -(sigmas[name] ** -2))
+        self._b, self._yy = total[:-1, -1].copy(), float(total[-1, -1])
+        A = total[:-1, :-1]
         A[np.diag_indices_from(A)] += prior_std**-2.0
         self._cholesky = cho_factor(A, lower=True, overwrite_a=True, check_finite=False)
         self.mean = self.solve(self._b)
+
+    def times_gram(self, name, vector):
+        """G of a noise group times a vector (size,)."""
+        product = self.groups[name].G @ vector
+        return product - self._without[name].G @ vector if name in self._without else product
 
     def solve(self, right):
         """Posterior covariance times `right`."""
@@ -85,13 +90,18 @@ class System:
 
     @property
     def n_rows(self):
-        return sum(gram.n_rows for gram in self.groups.values())
+        return sum(g.n_rows for g in self.groups.values()) - sum(g.n_rows for g in self._without.values())
 
     def evidence(self):
-        """log p(y) with nuisance columns integrated out."""
+        """log p(y) of all groups (none taken away), nuisance columns integrated out."""
         log_determinants = 2 * np.log(np.diag(self._cholesky[0])).sum() + 2 * np.log(self.prior_std).sum()
         noise = sum(
             2 * (gram.n_rows * np.log(self.sigmas[name]) + gram.log_scale) + gram.n_rows * np.log(2 * np.pi)
             for name, gram in self.groups.items()
         )
         return -0.5 * (self.misfit + log_determinants + noise)
+
+
+def _add(total, G, factor):
+    """total += factor G, in one pass."""
+    daxpy(G.ravel(), total.ravel(), a=factor)

@@ -42,6 +42,29 @@ def select_points(blocks, n_sparse, method, rng):
     return _weighted_sample(blocks, n_sparse, rng, weight)
 
 
+def shares(counts, n_sparse):
+    """How many sparse points each element gets: in proportion to the root of its environments, at most all of them.
+
+    Parameters
+    ----------
+    counts : dict
+        Element -> number of environments.
+    n_sparse : int
+        Of all elements together.
+
+    Returns
+    -------
+    dict
+        Element -> number > 0; what rare elements cannot take goes to the others.
+    """
+    found, left, total = {}, n_sparse, sum(np.sqrt(n) for n in counts.values())
+    for element in sorted(counts, key=counts.get):
+        root = np.sqrt(counts[element])
+        found[element] = max(1, min(counts[element], round(left * root / total)))
+        left, total = max(left - found[element], 0), total - root
+    return found
+
+
 def distinct(points, tolerance=1e-10):
     """Rows that differ by more than `tolerance`, in their order."""
     _, first = np.unique(np.round(points / tolerance), axis=0, return_index=True)

@@ -74,7 +74,8 @@ def test_fit_shows_data_forecast_and_errors(folder):
         assert text in output
     assert "rattle" in output and "strain" in output and "cu.kff" in output
     assert not list(folder.glob("*.checkpoint"))
-    assert "data:image/svg+xml" in (folder / "cu.html").read_text()
+    page = (folder / "cu.html").read_text()
+    assert "data:image/svg+xml" in page and "Map of environments" in page
 
 
 def test_info_of_a_model_and_of_data(folder):
@@ -304,7 +305,7 @@ def test_quickstart(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"silicon.kff", "md.xyz", "report.html"}
     assert len(read(tmp_path / "md.xyz", ":")) > 20
     page = (tmp_path / "report.html").read_text()
-    assert page.count("data:image/svg+xml;base64,") >= 6
+    assert page.count("data:image/svg+xml;base64,") >= 7 and "Map of environments" in page
     assert not re.search(r"""(src|href)=["']http""", page)
 
 

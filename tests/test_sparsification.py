@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kernelff import sparsification
-from kernelff.sparsification import distinct, farthest_points, select_points
+from kernelff.sparsification import distinct, farthest_points, select_points, shares
 
 
 @pytest.fixture
@@ -58,3 +58,10 @@ def test_leverage_prefers_the_rare(features):
 def test_unknown_method_is_named():
     with pytest.raises(ValueError, match=r"sparse_method.*'best'"):
         select_points(stream(np.eye(3)), 2, "best", np.random.default_rng(0))
+
+
+def test_shares_follow_the_root_of_the_counts():
+    assert shares({1: 6400, 6: 1600, 8: 400}, 700) == {8: 100, 6: 200, 1: 400}
+    assert shares({1: 5000, 8: 50}, 1000) == {8: 50, 1: 950}  # what the rare ones lack goes to the others
+    assert shares({1: 30, 8: 20}, 1000) == {8: 20, 1: 30}
+    assert shares({1: 10**6, 8: 1}, 1) == {8: 1, 1: 1}  # no element goes without

@@ -137,9 +137,11 @@ def fit(
     console.print(f"\nModel written to [bold]{model}[/] ({model.stat().st_size / 1e6:.1f} MB)")
     if report is not None:
         from kernelff.cli.info import model_rows
+        from kernelff.report.maps import environment_maps
         from kernelff.report.standard import fit_report
 
-        fit_report(report, f"Force field of {data.name}", model_rows(model), estimator.calibration_, sets, evaluations)
+        title, maps = f"Force field of {data.name}", environment_maps(estimator.potential_, sets, evaluations)
+        fit_report(report, title, model_rows(model), estimator.calibration_, sets, evaluations, maps)
         console.print(f"Report written to [bold]{report}[/]")
 
 

@@ -27,6 +27,7 @@ from kernelff.properties import (
     volume_scan,
 )
 from kernelff.report.cells import Table, composition_table, error_table, property_table
+from kernelff.report.maps import environment_maps
 from kernelff.report.standard import QuickstartResults, quickstart_report
 
 TEMPERATURES = (300.0, 1000.0)  # K
@@ -83,6 +84,7 @@ def _use(model, sets, evaluations, steps, rng, output):
         learning=learning_curve(model, sets, evaluations["test"]),
         model=model_rows(output / "silicon.kff"),
         seconds=sum(model.fit_time_.values()),
+        maps=environment_maps(model.potential_, sets, evaluations),
     )
 
 

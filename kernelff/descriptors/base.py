@@ -1,8 +1,9 @@
 """What all descriptors share: the scikit-learn face, species, list checks, states by name."""
 
 import numpy as np
+from ase import Atoms
 from ase.data import chemical_symbols
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from kernelff.neighbors import NeighborList, nearest_distance
@@ -21,14 +22,18 @@ def register(name):
     return add
 
 
-class EnvironmentFeatures(TransformerMixin, BaseEstimator):
-    """scikit-learn face of parameter objects whose ``build(species, nearest_distance)`` makes the descriptor."""
+class EnvironmentFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """scikit-learn face of parameter objects whose ``build(species, nearest_distance)`` makes the descriptor.
+
+    A transformer of lists of frames into one averaged row per frame, for pipelines and cross-validation. The
+    columns are called soap0, soap1, ...
+    """
 
     scaled = False  # whether build_for scales features to the frames
 
     def fit(self, frames, y=None):
         """Learn the elements and the nearest-neighbour distance of a list of frames."""
-        frames = list(frames)
+        frames = frame_list(frames)
         require(len(frames) > 0, "frames", frames, "a list with at least one ase.Atoms")
         species = sorted({int(z) for atoms in frames for z in atoms.numbers})
         self.descriptor_ = self.build_for(frames, species, nearest_distance(frames))
@@ -48,13 +53,18 @@ class EnvironmentFeatures(TransformerMixin, BaseEstimator):
         frame_index, centre_index : ndarray of shape (n_environments,)
             Where each environment comes from.
 
+        Raises
+        ------
+        ValueError
+            Naming the frame, for broken geometry and for elements that were not among the frames of the fit.
+
         Notes
         -----
         Fits to `frames` first if the object has not been fitted.
         """
-        frames = list(frames)
+        frames = frame_list(frames)
         descriptor = self.descriptor_ if hasattr(self, "descriptor_") else self.fit(frames).descriptor_
-        rows = [descriptor.compute(NeighborList.from_atoms(atoms, descriptor.cutoff)) for atoms in frames]
+        rows = [_environments(descriptor, k, atoms) for k, atoms in enumerate(frames)]
         sizes = [len(row) for row in rows]
         q = np.concatenate(rows) if rows else np.zeros((0, descriptor.n_features))
         centre_index = np.concatenate([np.arange(n) for n in sizes]) if sizes else np.zeros(0, dtype=int)
@@ -63,11 +73,16 @@ class EnvironmentFeatures(TransformerMixin, BaseEstimator):
     def transform(self, frames):
         """One averaged row per frame, shape (n_frames, n_features)."""
         check_is_fitted(self, "descriptor_")
+        frames = frame_list(frames)
         q, frame_index, _ = self.features(frames)
-        n_frames = len(list(frames))
+        n_frames = len(frames)
         sums = np.zeros((n_frames, self.descriptor_.n_features))
         np.add.at(sums, frame_index, q)
         return sums / np.maximum(np.bincount(frame_index, minlength=n_frames), 1)[:, None]
+
+    @property
+    def _n_features_out(self):  # for get_feature_names_out
+        return self.n_features_out_
 
     def build_for(self, frames, species, nearest_distance):
         """The built descriptor of a model that is fitted to the frames."""
@@ -76,6 +91,30 @@ class EnvironmentFeatures(TransformerMixin, BaseEstimator):
     def plain_parameters(self):
         """Parameters as plain data, for files."""
         return self.get_params()
+
+
+def frame_list(frames):
+    """The frames as a list.
+
+    Raises
+    ------
+    TypeError
+        For a single frame, or entries that are no frames.
+    """
+    if isinstance(frames, Atoms):
+        raise TypeError("frames: got a single ase.Atoms; pass a list of frames, [atoms].")
+    frames = list(frames)
+    for k, atoms in enumerate(frames):
+        if not isinstance(atoms, Atoms):
+            raise TypeError(f"frames: must be a list of ase.Atoms, but entry {k} is of type {type(atoms).__name__}.")
+    return frames
+
+
+def _environments(descriptor, k, atoms):
+    try:
+        return descriptor.compute(NeighborList.from_atoms(atoms, descriptor.cutoff))
+    except ValueError as error:
+        raise ValueError(f"frames[{k}]: {error}") from error
 
 
 def descriptor_to_state(descriptor):

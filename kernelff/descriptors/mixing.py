@@ -62,7 +62,7 @@ def check_mixing(soap, n_species, frames):
     if soap.n_channels is None:
         return
     most = n_species * soap.n_max
-    rule = f"a whole number from 1 to {most} (elements x n_max = {n_species} x {soap.n_max}), or None"
+    rule = f"a whole number from 1 to {most} (elements x n_max = {n_species} x {soap.n_max}), None or 'auto'"
     require(is_whole(soap.n_channels) and 1 <= soap.n_channels <= most, "n_channels", soap.n_channels, rule)
     if soap.mixing == "alchemical":
         rule = f"a multiple of n_max = {soap.n_max}, as 'alchemical' mixes elements only"

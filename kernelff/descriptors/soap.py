@@ -26,6 +26,8 @@ from kernelff.descriptors.mixing import Mixing, channel_tables, check_mixing, ma
 
 _Y00 = 0.5 / np.sqrt(np.pi)
 _RADIUS_IN_NEAREST = 1.3  # default scaling radius in nearest-neighbour distances
+_LEAST_RADIUS = 2.0  # Å; bonds of hydrogen are shorter than what a centre has to see well
+AUTO = "auto"
 _MIXING = ("n_channels", "mixing", "similarity_length", "mixing_seed")
 
 
@@ -49,16 +51,18 @@ class SOAP(EnvironmentFeatures):
         GAPs (with ``cutoff_width=0.5, scaling_exponent=0``).
     scaling_exponent, scaling_radius, scaling_rate : float
         Neighbours weigh rate / (rate + (r / radius)^exponent); exponent 0
-        switches this off. Radius None: 1.3 nearest-neighbour distances.
+        switches this off. Radius None: 1.3 nearest-neighbour distances, at least 2 Å.
     central_weight : float
         Weight of the central atom's own density.
     central_reference_all_species : bool, optional
         Add the central atom to the channels of every element (QUIP); None: no.
     normalize : bool
         Scale q to length 1; a centre without density keeps q = 0.
-    n_channels : int, optional
+    n_channels : int, "auto" or None
         Mix the channels (a, n), elements times `n_max`, into this many; None keeps them all. Size and
-        cost then do not depend on the number of elements. For several elements 6 to 10 do as well as all.
+        cost then do not depend on the number of elements. "auto": as many as one element has, `n_max`,
+        where frames with several elements are at hand (fits, `fit`, `features`); all otherwise, and with
+        the basis of QUIP, which knows no mixing.
     mixing : {"learnt", "alchemical", "random"}
         From the covariance of the coefficients in the data, for each degree; of elements alone, by
         their places in the periodic table (`n_channels` a multiple of `n_max`); or at random. See `mixing`.
@@ -88,7 +92,7 @@ class SOAP(EnvironmentFeatures):
         central_weight=1.0,
         central_reference_all_species=False,
         normalize=True,
-        n_channels=None,
+        n_channels="auto",
         mixing="learnt",
         similarity_length=1.5,
         mixing_seed=0,
@@ -136,6 +140,10 @@ class SOAP(EnvironmentFeatures):
         ValueError
             Naming the parameter that is out of its range.
         """
+        if self.n_channels == AUTO:
+            return self._with_channels(None).build(
+                species, nearest_distance, frames=frames, basis=basis, ignore_others=ignore_others
+            )
         species = checked_species(species)
         self._check()
         check_mixing(self, 1 if species is None else len(species), frames)
@@ -153,7 +161,14 @@ class SOAP(EnvironmentFeatures):
 
     def build_for(self, frames, species, nearest_distance):
         """The built descriptor of a model that is fitted to the frames: learnt mixing follows them."""
-        return self.build(species, nearest_distance, frames=frames)
+        soap = self
+        if self.n_channels == AUTO:
+            mixed = species is not None and len(species) > 1 and self.radial_basis != "quip"
+            soap = self._with_channels(self.n_max if mixed else None)
+        return soap.build(species, nearest_distance, frames=frames)
+
+    def _with_channels(self, n_channels):
+        return type(self)(**self.get_params() | {"n_channels": n_channels})
 
     def _check(self):
         require(np.isfinite(self.cutoff) and self.cutoff > 0, "cutoff", self.cutoff, "a length > 0 Å")
@@ -183,7 +198,9 @@ class SOAP(EnvironmentFeatures):
                 "scaling_radius in Å, or set scaling_exponent=0."
             )
         # frames of isolated atoms only have no distance; any radius serves, as no neighbour is seen
-        return float(_RADIUS_IN_NEAREST * nearest) if np.isfinite(nearest) else 0.5 * float(self.cutoff)
+        if not np.isfinite(nearest):
+            return 0.5 * float(self.cutoff)
+        return max(float(_RADIUS_IN_NEAREST * nearest), _LEAST_RADIUS)
 
     def _tabulate(self, basis, radius):
         """Table of basis x scaling x cutoff function; derivatives by the product rule."""

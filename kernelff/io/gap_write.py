@@ -89,11 +89,6 @@ def _check(potential):
                 "SOAP(radial_basis='quip', scaling_exponent=0)."
             )
         parameters = term.descriptor.params
-        if getattr(term.descriptor, "mixing", None) is not None:
-            raise ValueError(
-                f"n_channels: QUIP does not know mixed channels ({parameters['n_channels']} here). Fit with "
-                "SOAP(n_channels=None)."
-            )
         if parameters["radial_basis"] != "quip":
             raise ValueError(
                 f"radial_basis: QUIP does not know {parameters['radial_basis']!r}. Fit with "
@@ -102,6 +97,11 @@ def _check(potential):
         if not float(parameters["scaling_exponent"]).is_integer():
             raise ValueError(
                 f"scaling_exponent: QUIP knows whole exponents only, got {parameters['scaling_exponent']}. Fit with 0."
+            )
+        if getattr(term.descriptor, "mixing", None) is not None:
+            raise ValueError(
+                f"n_channels: QUIP does not know mixed channels ({parameters['n_channels']} here). Fit with "
+                "SOAP(n_channels=None)."
             )
 
 

@@ -198,7 +198,8 @@ class LinearModel(BaseEstimator):
         """Time and memory that ``fit`` would need; see Forecast."""
         checked = check_frames(frames, "training frames", warn=False)
         problem = copy(self)._make_problem(list(frames), checked.labels)  # a fitted model keeps its e0_
-        return forecast(problem, self.n_jobs)
+        folds = set(self._folds(problem.frames)) - {ALWAYS_TRAINED}
+        return forecast(problem, self.n_jobs, len(folds))
 
     def predict(self, frames, return_std=False):
         """Total energies of frames, eV, shape (n_frames,); with `return_std` also their posterior sds."""

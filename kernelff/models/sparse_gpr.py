@@ -8,10 +8,11 @@ from kernelff.hyperparameters import METHODS as HYPERPARAMETERS
 from kernelff.kernels import DotProduct, RadialBasis, SquaredExponential, squares
 from kernelff.models.base import LinearModel, as_list
 from kernelff.neighbors import NeighborList, nearest_distance
-from kernelff.sparsification import METHODS, select_points
+from kernelff.sparsification import METHODS, select_points, shares
 from kernelff.terms import EnvironmentTerm, PairTerm
 
 _DELTA = 2.0  # eV
+_PER_ELEMENT = 1000  # sparse environments
 _COVARIANCES = ("dot_product", "squared_exponential")
 _LENGTH_SCALE = 3.0  # in median distances between sparse points
 _CONSTANT = 16.0  # per feature of variance 1
@@ -24,9 +25,10 @@ class SparseGPR(LinearModel):
     ----------
     descriptors : SOAP, SymmetryFunctions, PairDistances or list of them, optional
         Summed in one model. ``SOAP()`` by default.
-    n_sparse : int or None or list
-        Sparse environments, shared evenly among the species; one number for all
-        descriptors or one each. None takes every environment of the data.
+    n_sparse : int, "auto", None or list
+        Sparse environments in all; one for all descriptors or one each. Each element gets a share in
+        proportion to the root of the number of its environments. "auto": 1000 times the number of elements. None
+        takes every environment of the data.
     sparse_method : {"cur", "fps", "random"}
         How the sparse set is chosen, see `sparsification.select_points`.
     covariance : {"dot_product", "squared_exponential"} or list
@@ -119,7 +121,7 @@ class SparseGPR(LinearModel):
         self,
         descriptors=None,
         *,
-        n_sparse=1000,
+        n_sparse="auto",
         sparse_method="cur",
         covariance="dot_product",
         zeta=3.0,
@@ -193,8 +195,10 @@ class SparseGPR(LinearModel):
         return terms
 
     def _choose_points(self, descriptor, n_sparse, frames, species, rng):
-        """Sparse environments of every element, an equal share each."""
-        share = None if n_sparse is None else max(1, n_sparse // len(species))
+        """Sparse environments of every element."""
+        counts = {z: sum(int(np.sum(atoms.numbers == z)) for atoms in frames) for z in species}
+        total = _PER_ELEMENT * len(species) if n_sparse == "auto" else n_sparse
+        share = dict.fromkeys(species) if total is None else shares(counts, total)
         points = {}
         for z in species:
 
@@ -204,7 +208,7 @@ class SparseGPR(LinearModel):
                         neighbors = NeighborList.from_atoms(atoms, descriptor.cutoff)
                         yield descriptor.compute(neighbors)[atoms.numbers == z]
 
-            points[z] = select_points(blocks, share, self.sparse_method, rng)
+            points[z] = select_points(blocks, share[z], self.sparse_method, rng)
         return points
 
     def _kernel(self, parameters, covariance, length_scale, points):
@@ -219,7 +223,7 @@ class SparseGPR(LinearModel):
         descriptor = parameters.build()
         start = min(nearest, 0.5 * descriptor.cutoff) if np.isfinite(nearest) else 0.2 * descriptor.cutoff
         # one dimension: an even grid spans it as well as any choice from the data
-        points = np.linspace(0.5 * start, descriptor.cutoff, n_sparse or 30)
+        points = np.linspace(0.5 * start, descriptor.cutoff, 30 if n_sparse in (None, "auto") else n_sparse)
         length_scale = 1.0 if length_scale is None else length_scale
         return PairTerm(descriptor, SquaredExponential(length_scale), delta, points)
 
@@ -232,8 +236,8 @@ class SparseGPR(LinearModel):
         for delta in deltas:
             require_positive("delta", delta, "eV")
         for n_sparse in counts:
-            if n_sparse is not None and not (isinstance(n_sparse, (int, np.integer)) and n_sparse > 0):
-                raise ValueError(f"n_sparse: must be a whole number > 0 or None, got {n_sparse!r}.")
+            if n_sparse not in (None, "auto") and not (isinstance(n_sparse, (int, np.integer)) and n_sparse > 0):
+                raise ValueError(f"n_sparse: must be a whole number > 0, 'auto' or None, got {n_sparse!r}.")
         if self.hyperparameters not in HYPERPARAMETERS:
             raise ValueError(f"hyperparameters: must be one of {HYPERPARAMETERS}, got {self.hyperparameters!r}.")
         if not isinstance(self.n_jobs, (int, np.integer)) or self.n_jobs == 0:

@@ -130,8 +130,8 @@ def error_bars(evaluation, name="test"):
     left.set_ylim(max(size.min(), 3e-2 * sds.min()), 3 * size.max())
     left.set(title="Are large errors announced?", xlabel="predicted standard deviation of a force component, meV/Å")
     left.set(ylabel="error, meV/Å")
-    _plain_decades(left.xaxis)
-    _plain_decades(left.yaxis)
+    plain_decades(left.xaxis)
+    plain_decades(left.yaxis)
     left.legend(loc="lower right")
     levels = np.linspace(0.05, 0.95, 19)
     right.plot([0, 100], [0, 100], color=INK, lw=1)
@@ -254,7 +254,7 @@ def learning_and_distribution(rows, traces):
     left.loglog(frames, energy, "s-", color=SERIES[1], label="energy, meV/atom")
     left.set_xticks(frames, [f"{n:.0f}" for n in frames])
     left.set_xticks([], minor=True)
-    _plain_decades(left.yaxis)
+    plain_decades(left.yaxis)
     left.set_ylim(0.6 * min(energy.min(), forces.min()), 2.5 * max(energy.max(), forces.max()))
     left.set(title="Learning", xlabel="frames fitted", ylabel="mean absolute error, test frames")
     left.legend(loc="upper right")
@@ -307,7 +307,7 @@ def _diagonal(axes):
     axes.set(xlim=(low, high), ylim=(low, high))
 
 
-def _plain_decades(axis):
+def plain_decades(axis):
     """1, 2, 5, 10, ... along a logarithmic axis, thinned out to the decades on a long one."""
     low, high = axis.get_view_interval()
     steps = "125" if high < 300 * low else "1"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from kernelff.report import figures
+from kernelff.report import figures, map_figures
 from kernelff.report.build import Figure, Section, build_report
 from kernelff.report.cells import Table, composition_table, error_table, number, property_table
 from kernelff.report.coverage import errors_and_sds
@@ -35,6 +35,8 @@ class QuickstartResults:
         Title and text.
     seconds : float
         Of the fit.
+    maps : list of EnvironmentMap
+        Of the test frames.
     """
 
     sets: dict
@@ -47,10 +49,11 @@ class QuickstartResults:
     learning: list
     model: list = field(default_factory=list)
     seconds: float = 0.0
+    maps: list = field(default_factory=list)
 
 
-def fit_report(path, title, model, calibration, sets, evaluations):
-    """Report of a fit: accuracy, error bars, data and model.
+def fit_report(path, title, model, calibration, sets, evaluations, maps=()):
+    """Report of a fit: accuracy, error bars, maps of the environments, data and model.
 
     Parameters
     ----------
@@ -64,6 +67,8 @@ def fit_report(path, title, model, calibration, sets, evaluations):
         "train" and perhaps "test" -> frames.
     evaluations : dict
         The same names -> Evaluation, with uncertainties.
+    maps : list of EnvironmentMap
+        Of the test frames, of the training frames if there are none.
 
     Returns
     -------
@@ -73,6 +78,8 @@ def fit_report(path, title, model, calibration, sets, evaluations):
     sections = [accuracy_section(evaluations)]
     if judged == "test" and len(errors_and_sds(evaluations["test"], "forces")[0]):
         sections.append(error_bar_section(evaluations["test"], calibration, "test"))
+    if maps:
+        sections.append(map_section(maps, judged))
     sections += [data_section(sets), Section("Model", tables=[Table([], [list(row) for row in model])])]
     summary = f"A sparse Gaussian process on {len(sets['train'])} frames."
     return build_report(path, title, summary, error_numbers(evaluations[judged], judged), sections)
@@ -101,6 +108,7 @@ def quickstart_report(path, results):
     sections = [
         accuracy_section(results.evaluations),
         error_bar_section(results.evaluations["test"], results.calibration, "test"),
+        *([map_section(results.maps, "test")] if results.maps else []),
         _property_section(results),
         _dynamics_section(results),
         _learning_section(results),
@@ -195,6 +203,30 @@ def _calibration_table(evaluation, calibration, name):
         "their number. Intervals are the conformal ones of the held-out labels."
     )
     return Table(header, rows, groups, caption=caption)
+
+
+def map_section(maps, name):
+    """Where in the space of environments the model errs, and whether it knows."""
+    text = (
+        "Each point is the environment of an atom as the descriptor sees it, in the plane in which the environments "
+        "of its element differ most (principal components): near points are alike, clusters are kinds of "
+        "environments. What differs across this plane is not seen here."
+    )
+    drawn, n_all = sum(len(found.points) for found in maps), sum(found.n_all for found in maps)
+    which = f"{drawn} of {n_all} atoms" if drawn < n_all else f"all {n_all} atoms"
+    known = any(len(found.known) for found in maps)
+    behind = (
+        "; grey: training frames. Coloured points inside the grey are interpolated; far from any grey the model "
+        "extrapolates, and standard deviation and novelty should be large there"
+    )
+    caption = (
+        f"Coloured: {which} of the {name} frames{behind if known else ''}. Force error is the length of the difference "
+        "from the DFT force on an atom, the standard deviation what the model expects it to be, in the same colours; "
+        "dark in the first and pale in the second is an error that the model does not announce. Two percent of the "
+        "values lie beyond the dark end."
+    )
+    picture = Figure.from_matplotlib(map_figures.environment_maps(maps), caption)
+    return Section("Map of environments", text, figures=[picture])
 
 
 def data_section(sets):
