@@ -197,7 +197,8 @@ class SparseGPR(LinearModel):
     def _choose_points(self, descriptor, n_sparse, frames, species, rng):
         """Sparse environments of every element."""
         counts = {z: sum(int(np.sum(atoms.numbers == z)) for atoms in frames) for z in species}
-        total = _PER_ELEMENT * len(species) if n_sparse == "auto" else n_sparse
+        bonded = {int(z) for atoms in frames if len(atoms) > 1 for z in atoms.numbers}
+        total = _PER_ELEMENT * max(len(bonded), 1) if n_sparse == "auto" else n_sparse
         share = dict.fromkeys(species) if total is None else shares(counts, total)
         points = {}
         for z in species:
