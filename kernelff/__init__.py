@@ -1,5 +1,6 @@
 """Kernel-method force fields: DFT accuracy, minutes to fit, honest error bars."""
 
+from kernelff.crossvalidation import BlockKFold
 from kernelff.descriptors import SOAP, PairDistances
 from kernelff.io.gap_write import write_gap
 from kernelff.io.gap_xml import read_gap
@@ -11,6 +12,7 @@ from kernelff.version import __version__
 
 __all__ = [
     "SOAP",
+    "BlockKFold",
     "NeighborList",
     "PairDistances",
     "Potential",
