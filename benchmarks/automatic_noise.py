@@ -18,7 +18,7 @@ import numpy as np
 
 import kernelff as kff
 from kernelff.crossvalidation import fold_scores
-from kernelff.hyperparameters import Hyperparameters, choose
+from kernelff.hyperparameters import NO_NUISANCE, Hyperparameters, choose
 from kernelff.io import labels, silicon_set
 from kernelff.io.label_noise import label_noise
 
@@ -40,9 +40,9 @@ def main():
 def report(path, frames, options):
     start = time.process_time()
     found = kff.SparseGPR(n_sparse=options.n_sparse, hyperparameters="fixed", n_jobs=1).cross_validate(frames)
-    validation, nuisance = found.validation, found.chosen.nuisance
+    validation = found.validation
     floors = label_noise(frames, [labels(atoms) for atoms in frames])
-    errors = np.array([held_out(validation, point._replace(nuisance=nuisance)) for point in grid(validation)])
+    errors = np.array([held_out(validation, point) for point in grid(validation)])
     least, best = errors.min(axis=0), errors[np.argmin(errors[:, 2])]
     print(f"{path}: {len(frames)} frames, grid of {len(errors)}: {time.process_time() - start:.0f} CPU s")
     print(f"   grid, least of each: forces {least[0]:.4f} eV/Å, energy {1e3 * least[1]:.2f} meV; score {least[2]:.3f}")
@@ -62,12 +62,12 @@ def report(path, frames, options):
 
 
 def grid(validation):
-    """Hyperparameters with every combination of ratios."""
-    for energy, virial, prior in itertools.product(ENERGY_RATIOS, VIRIAL_RATIOS, PRIORS):
+    """Hyperparameters with every combination of ratios, with and without the stress offset."""
+    for energy, virial, prior, nuisance in itertools.product(ENERGY_RATIOS, VIRIAL_RATIOS, PRIORS, (1.0, NO_NUISANCE)):
         sigmas = {"energy": 0.05 * energy, "forces": 0.05, "virial": 0.05 * virial}
         known = {name: sigmas[name] for name in validation.total}
         if virial == VIRIAL_RATIOS[0] or "virial" in known:
-            yield Hyperparameters(known, (prior,) * validation.columns.n_owners)
+            yield Hyperparameters(known, (prior,) * validation.columns.n_owners, nuisance)
 
 
 def poor_start(validation, factors):
