@@ -93,9 +93,8 @@ def print_novelty(options, train, test):
         is_new = np.arange(len(new) + len(usual)) < len(new)
         novelty = roc_auc_score(is_new, [values.max() for values in result.novelty])
         sd = roc_auc_score(is_new, [np.linalg.norm(values, axis=1).max() for values in result.forces_std])
-        print(
-            f"   {name:10} left out: {len(new):3} against {len(usual):3}, AUROC novelty {novelty:.3f}, force sd {sd:.3f}"
-        )
+        counts = f"{len(new):3} against {len(usual):3}"
+        print(f"   {name:10} left out: {counts}, AUROC novelty {novelty:.3f}, force sd {sd:.3f}", flush=True)
 
 
 def kinds(frames):

@@ -24,12 +24,15 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import json
+import re
 import tomllib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from kernelff.descriptors import SOAP, PairDistances
 from kernelff.io.label_keys import LabelKeys
+from kernelff.io.safe_file import write_whole
 from kernelff.models import SparseGPR
 
 
@@ -98,6 +101,11 @@ class FitConfig:
         return SparseGPR(chosen, **self.model, config_sigmas=self.config_sigmas or None)
 
 
+def default_settings(settings, table):
+    """One table of the settings with the defaults of what it leaves out, name -> value."""
+    return _known_keys()[table] | getattr(settings, table)
+
+
 def read_config(path):
     """Read settings from a TOML file.
 
@@ -132,6 +140,40 @@ def read_config(path):
             _refuse_unknown(values, known[name], f"{path}: [{name}] has no key", "keys")
             _refuse_wrong_types(values, known[name], f"{path}: [{name}]")
     return FitConfig(**tables)
+
+
+def write_config(path, settings, comment=""):
+    """Write settings as a TOML file that `read_config` reads.
+
+    Parameters
+    ----------
+    path : path-like
+        Written whole or not at all.
+    settings : FitConfig
+    comment : str
+        Lines for the top of the file.
+    """
+    lines = [f"# {line}".rstrip() for line in comment.splitlines()]
+    for entry in fields(settings):
+        table = getattr(settings, entry.name)
+        if table or (table is not None and entry.name == "pairs"):
+            lines += ["", f"[{entry.name}]"]
+            lines += [f"{_toml_key(key)} = {_toml(value)}" for key, value in table.items() if value is not None]
+    write_whole(path, ("\n".join(lines).lstrip("\n") + "\n").encode())
+
+
+def _toml(value):
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{_toml_key(key)} = {_toml(entry)}" for key, entry in value.items()) + " }"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    return str(value).lower() if isinstance(value, bool) else repr(value)
+
+
+def _toml_key(key):
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _toml(key)
 
 
 def _refuse_unknown(given, known, message, what):

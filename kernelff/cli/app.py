@@ -10,6 +10,7 @@ from kernelff.cli.evaluate import evaluate
 from kernelff.cli.fit import fit
 from kernelff.cli.info import info
 from kernelff.cli.quickstart import quickstart
+from kernelff.cli.tune import tune
 
 app = typer.Typer(
     name="kernelff",
@@ -40,6 +41,7 @@ def options(
 
 app.command()(quickstart)
 app.command()(fit)
+app.command()(tune)
 app.command()(evaluate)
 app.command()(info)
 app.command()(convert)

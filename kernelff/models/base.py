@@ -248,8 +248,13 @@ class LinearModel(BaseEstimator):
         return evaluate_frames(self.potential_, frames, [labels(atoms) for atoms in frames], uncertainty)
 
     def score(self, frames, y=None):
-        """Minus the mean loss sum (dE/N)^2 / sigma_E^2, |dF|^2 / sigma_F^2, ... per labelled number."""
-        result, noise = self.evaluate(frames), self._noise()
+        """Minus the mean loss sum (dE/N)^2 / sigma_E^2, |dF|^2 / sigma_F^2, ... per labelled number.
+
+        The sigmas are the default ones, or those of `loss_weights`: a model is not better for expecting more noise,
+        and a search over its sigmas finds the least errors.
+        """
+        result = self.evaluate(frames)
+        noise = Noise(*_SIGMAS) if self.loss_weights is None else self._noise()
         volumes = np.array([atoms.get_volume() if atoms.pbc.all() else np.nan for atoms in frames])
         virial = (result.stress - result.stress_ref) * (volumes / result.n_atoms)[:, None]
         parts = [
