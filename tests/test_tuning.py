@@ -106,7 +106,7 @@ def test_too_few_frames_are_refused(frames):
 def test_values_that_cannot_be_tried_are_named(frames):
     with pytest.raises(ValueError, match=r"l_max = 99 cannot be tried: .*l_max"):
         tuning.check_settings(make_model, {"l_max": (2, 99)}, {"l_max": 2}, frames)
-    with pytest.raises(ValueError, match="^zeta: must be"):
+    with pytest.raises(ValueError, match=r"^zeta: must be"):
         tuning.check_settings(make_model, {"l_max": (2, 3)}, {"l_max": 2, "zeta": -1.0}, frames)
 
 
@@ -183,7 +183,20 @@ def test_settings_survive_toml(tmp_path):
 
 # --- the command ----------------------------------------------------------------
 
-SMALL = ["--n-sparse", 12, "--grid", "cutoff=3.6", "--grid", "l_max=2", "--grid", "atom_sigma=0.5", "--jobs", 1]
+SMALL = [
+    "--config",
+    "start.toml",
+    "--n-sparse",
+    12,
+    "--grid",
+    "cutoff=3.6",
+    "--grid",
+    "l_max=2",
+    "--grid",
+    "atom_sigma=0.5",
+    "--jobs",
+    1,
+]
 SMALL += ["--grid", "n_max=2,3", "--grid", "zeta=2,3"]
 
 
@@ -194,7 +207,9 @@ def run(*arguments):
 
 
 @pytest.fixture
-def data(tmp_path, frames):
+def data(tmp_path, frames, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "start.toml").write_text('[model]\nhyperparameters = "fixed"\n[soap]\ncutoff_width = 0.8\n')
     write(tmp_path / "train.xyz", frames)
     return tmp_path / "train.xyz"
 
@@ -205,8 +220,13 @@ def test_tune_writes_settings_that_fit_reads(data, tmp_path):
     assert code == 0, text
     assert "behind, %" in text and f"kernelff fit {data} --config {output}" in text
     found = read_config(output)
-    assert found.soap["cutoff"] == 3.6 and found.soap["n_max"] in (2, 3) and found.model["zeta"] in (2.0, 3.0)
-    assert "n_sparse" not in found.model  # that of the search is for speed
+    assert (
+        found.soap["cutoff_width"] == 0.8
+        and found.soap["cutoff"] == 3.6
+        and found.soap["n_max"] in (2, 3)
+        and found.model["zeta"] in (2.0, 3.0)
+    )
+    assert not {"n_sparse", "n_jobs"} & set(found.model)  # that of the search is for speed
     n_trials = len((tmp_path / "tuned.trials.jsonl").read_text().splitlines())
     assert 3 <= n_trials <= 4
     code, text = run("fit", data, "--config", output, "--n-sparse", 12, "--model", tmp_path / "m.kff")
@@ -245,10 +265,12 @@ def test_budgets_end_a_search(data, tmp_path):
         assert len(output.with_name(output.stem + ".trials.jsonl").read_text().splitlines()) == 1
 
 
-def test_several_n_sparse_are_searched(data, tmp_path):
-    arguments = [*SMALL, "--grid", "n_max=2", "--grid", "zeta=2", "--n-sparse", 20]
+def test_several_n_sparse_and_other_numbers_are_searched(data, tmp_path):
+    arguments = [*SMALL, "--grid", "n_max=2", "--grid", "zeta=2", "--n-sparse", 20, "--grid", "scaling_exponent=2,4"]
     code, text = run("tune", data, *arguments, "--output", tmp_path / "t.toml")
-    assert code == 0 and read_config(tmp_path / "t.toml").model["n_sparse"] in (12, 20), text
+    assert code == 0 and "scaling_exponent" in text, text
+    found = read_config(tmp_path / "t.toml")
+    assert found.model["n_sparse"] in (12, 20) and found.soap["scaling_exponent"] in (2.0, 4.0)
 
 
 @pytest.mark.parametrize(
@@ -268,8 +290,7 @@ def test_several_n_sparse_are_searched(data, tmp_path):
         (["--output", "/no/such/folder/t.toml"], r"the folder /no/such/folder does not exist"),
     ],
 )
-def test_wrong_input_is_named(data, tmp_path, monkeypatch, arguments, message):
-    monkeypatch.chdir(tmp_path)
+def test_wrong_input_is_named(data, tmp_path, arguments, message):
     code, text = run("tune", data, *SMALL, *arguments)
     assert code == 1 and re.search(message, text), text
     assert not (tmp_path / "tuned.toml").exists()

@@ -15,11 +15,14 @@ from kernelff import tuning
 from kernelff.cli.console import check_writable, console, fail, guarded, note
 from kernelff.cli.data import load_frames
 from kernelff.config import FitConfig, default_settings, read_config, write_config
+from kernelff.crossvalidation import N_FOLDS
 from kernelff.io.json_lines import JsonLines
 from kernelff.version import __version__
 
-_SOAP = ("cutoff", "atom_sigma", "n_max", "l_max")
-_SHOWN = 12
+_ON_REQUEST = ("cutoff_width", "scaling_exponent", "scaling_rate", "central_weight")  # by --grid
+_SOAP = ("cutoff", "atom_sigma", "n_max", "l_max", *_ON_REQUEST)
+_SHOWN = 12  # rows of the table
+_N_SPARSE = 300
 
 
 @guarded
@@ -48,30 +51,36 @@ def tune(
     stress_key: Annotated[str | None, typer.Option(help="Name of the stresses.")] = None,
     virial_key: Annotated[str | None, typer.Option(help="Name of the virials.")] = None,
 ):
-    """Search cutoff, atom_sigma, n_max, l_max and zeta of SOAP by errors on held-out frames."""
+    """Search cutoff, atom_sigma, n_max, l_max and zeta by errors on held-out frames, and by cost."""
     _check_budget(frames, trials, seconds, n_sparse)
+    n_sparse = n_sparse or [_N_SPARSE]
     keys = {"energy_key": energy_key, "forces_key": forces_key, "stress_key": stress_key, "virial_key": virial_key}
-    settings = (read_config(config) if config else FitConfig()).updated(data=keys, model={"n_jobs": jobs})
-    grids, start = _search_space(settings, grid or [], n_sparse or [300])
+    settings = (read_config(config) if config else FitConfig()).updated(data=keys)
+    named = dict(map(_grid, grid or []))
+    grids, start = _search_space(settings, named, n_sparse)
     trials_file = trials_file or output.with_name(output.stem + ".trials.jsonl")
     for path in (output, trials_file):
         check_writable(path)
     used = tuning.sample_frames(load_frames(data, settings.label_keys(), "training frames"), frames)
-    fixed = {"settings": dataclasses.asdict(settings), "n_sparse": n_sparse or [300], "version": __version__}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # shown already, with the data
-        make_model = _maker(settings, (n_sparse or [300])[0])
-        tuning.check_settings(make_model, {name: grids[name] for name in _named(grid)}, start, used)
+
+    def make_model(trial):
+        return _updated(settings, trial, n_sparse=n_sparse[0], n_jobs=jobs).make_model()
+
+    fixed = {"settings": dataclasses.asdict(settings), "n_sparse": n_sparse[0], "version": __version__}
     log = JsonLines(trials_file, tuning.fingerprint(used, fixed), tuning.Trial.from_dict)
-    console.print(f"\n{len(used)} frames, held out in {tuning.N_FOLDS} folds; trials are kept in {trials_file}")
+    console.print(f"\n{len(used)} frames, held out in {N_FOLDS} folds; trials are kept in {trials_file}")
     if log.found:
         console.print(f"{len(log.found)} trials are there already")
-    found, stopped = _run(make_model, grids, start, used, log, trials, seconds)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # shown already, with the data
+        tuning.check_settings(make_model, named, start, used)
+        found, stopped = _run(make_model, grids, start, used, log, trials, seconds)
     if not found:
         fail("stopped before the first trial was done", code=130)
-    _show(found, grids)
     chosen = tuning.choose_trial(found)
-    write_config(output, _updated(settings, chosen.settings, "n_sparse" in grids), _comment(data, chosen, len(found)))
+    _show(found, chosen, grids)
+    # the reduced n_sparse of the trials stays out of the file, unless it was searched
+    write_config(output, _updated(settings, chosen.settings), _comment(data, chosen, len(found)))
     console.print(f"\nThe best settings are in [bold]{output}[/]: kernelff fit {data} --config {output}")
     if stopped:
         fail(f"stopped after {len(found)} trials; the same command goes on from there", code=130)
@@ -88,8 +97,7 @@ def _run(make_model, grids, start, frames, log, most, seconds):
         TimeRemainingColumn(),
         TextColumn("left"),
     )
-    with Progress(*columns, console=console) as bar, warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
+    with Progress(*columns, console=console) as bar:
         task = bar.add_task("tuning", total=most)
 
         def measure(settings):
@@ -113,31 +121,24 @@ def _run(make_model, grids, start, frames, log, most, seconds):
     return found, False
 
 
-def _search_space(settings, texts, n_sparse):
-    """Grids of what is searched, and where the search begins."""
-    grids = {name: values for name, values in tuning.GRIDS.items()}
+def _search_space(settings, named, n_sparse):
+    """Grids of what is searched, and where the search begins: at the settings, on the grids that the user named."""
+    grids = {**tuning.GRIDS, **named}
+    start = {name: default_settings(settings, "soap" if name in _SOAP else "model")[name] for name in grids}
+    for name, values in named.items():
+        start[name] = min(values, key=lambda value, name=name: abs(value - start[name]))
     if len(n_sparse) > 1:
-        grids["n_sparse"] = tuple(sorted(set(n_sparse)))
-    for name, values in map(_grid, texts):
-        grids[name] = values
-    start = {name: default_settings(settings, "soap" if name in _SOAP else "model")[name] for name in tuning.GRIDS}
-    start["n_sparse"] = n_sparse[0]
-    for name, values in grids.items():  # what is named begins on its grid
-        named = name in _named(texts)
-        start[name] = min(values, key=lambda value: abs(value - start[name])) if named else start[name]
-    return grids, {name: start[name] for name in grids}
-
-
-def _named(texts):
-    return [name for name, _ in map(_grid, texts or [])]
+        grids["n_sparse"], start["n_sparse"] = tuple(sorted(set(n_sparse))), n_sparse[0]
+    return grids, start
 
 
 def _grid(text):
     """Name and values of one --grid."""
     name, equals, values = text.partition("=")
     name = name.strip().replace("-", "_")
-    if not equals or name not in tuning.GRIDS:
-        raise ValueError(f"--grid {text}: give NAME=VALUE,VALUE,... with a name of {', '.join(tuning.GRIDS)}")
+    known = (*tuning.GRIDS, *_ON_REQUEST)
+    if not equals or name not in known:
+        raise ValueError(f"--grid {text}: give NAME=VALUE,VALUE,... with a name of {', '.join(known)}")
     kind = int if name in tuning.WHOLE else float
     try:
         found = tuple(kind(value) for value in values.split(","))
@@ -149,17 +150,11 @@ def _grid(text):
     return name, tuple(sorted(set(found)))
 
 
-def _maker(settings, n_sparse):
-    return lambda trial: _updated(settings, {"n_sparse": n_sparse, **trial}, True).make_model()
-
-
-def _updated(settings, trial, with_n_sparse):
-    """Settings of a fit with those of a trial; the reduced n_sparse of the search stays out."""
+def _updated(settings, trial, **model):
+    """Settings of a fit with those of a trial."""
     soap = {name: value for name, value in trial.items() if name in _SOAP}
-    model = {name: value for name, value in trial.items() if name not in _SOAP}
-    if not with_n_sparse:
-        model.pop("n_sparse", None)
-    return settings.updated(soap=soap, model=model)
+    rest = {name: value for name, value in trial.items() if name not in _SOAP}
+    return settings.updated(soap=soap, model=model | rest)
 
 
 def _check_budget(frames, trials, seconds, n_sparse):
@@ -170,9 +165,9 @@ def _check_budget(frames, trials, seconds, n_sparse):
         raise ValueError(f"--seconds {seconds}: give a number > 0")
 
 
-def _show(found, grids):
+def _show(found, chosen, grids):
     """Table of the trials, best first."""
-    best, chosen = min(found, key=lambda trial: trial.score), tuning.choose_trial(found)
+    best = min(found, key=lambda trial: trial.score)
     table = Table(
         title="Trials: mean absolute errors on held-out frames",
         title_justify="left",
