@@ -178,7 +178,7 @@ def _show(found, chosen, grids):
     )
     varied = [name for name in grids if len({trial.settings[name] for trial in found}) > 1]
     for title in (*varied, "meV/Å", "meV/atom", "behind, %", "µs/atom", "CPU s"):
-        table.add_column(title, justify="right", no_wrap=True)
+        table.add_column(title.replace("_", "\n").replace(" ", "\n"), justify="right", no_wrap=True)
     ranked = sorted(found, key=lambda trial: trial.score)
     shown = [trial for place, trial in enumerate(ranked) if place < _SHOWN or trial in (chosen, found[0])]
     for trial in shown:
