@@ -110,17 +110,27 @@ def test_values_that_cannot_be_tried_are_named(frames):
         tuning.check_settings(make_model, {"l_max": (2, 3)}, {"l_max": 2, "zeta": -1.0}, frames)
 
 
-def test_sample_keeps_shares_and_isolated_atoms():
+def test_samples_keep_shares_and_isolated_atoms_and_share_nothing_else():
     frames = emt_frames(30, 1)
     for k, atoms in enumerate(frames):
         atoms.info["config_type"] = "rare" if k % 3 == 0 else "usual"
     single = frames[0][:1]
-    found = tuning.sample_frames([*frames, single], 9)
-    assert found[-1] is single and len(found) == 10
-    assert [atoms.info["config_type"] for atoms in found[:-1]].count("rare") == 3
-    assert tuning.sample_frames(frames, 100) == frames
+    found, others = tuning.sample_frames([*frames, single], 15)
+    for sample in (found, others):
+        assert sample[-1] is single and len(sample) == 16
+        assert [atoms.info["config_type"] for atoms in sample[:-1]].count("rare") == 5
+    assert not {id(atoms) for atoms in found[:-1]} & {id(atoms) for atoms in others[:-1]}
+    assert tuning.sample_frames(frames[:18], 100) == (frames[:18], [])
+    assert [len(sample) for sample in tuning.sample_frames(frames, 8)] == [8, 0]
     with pytest.raises(ValueError, match="n_frames"):
         tuning.sample_frames(frames, 0)
+
+
+def test_finalists_are_the_start_the_choice_and_the_best():
+    start, best, lucky, other = trial(-2.0, 9), trial(-3.0, 80), trial(-2.99, 20, noise=1.0), trial(-2.5, 7)
+    trials = [start, other, best, lucky, trial(-1.0, 1)]
+    assert tuning.finalists(trials) == [start, lucky, best, other]
+    assert list(tuning.again(bowl, [bowl({"cutoff": 5.0, "n_max": 4})])) == [bowl({"cutoff": 5.0, "n_max": 4})]
 
 
 def test_fingerprint_tells_labels_and_settings(frames):
@@ -218,7 +228,7 @@ def test_tune_writes_settings_that_fit_reads(data, tmp_path):
     output = tmp_path / "tuned.toml"
     code, text = run("tune", data, *SMALL, "--output", output)
     assert code == 0, text
-    assert "behind, %" in text and f"kernelff fit {data} --config {output}" in text
+    assert "behind," in text and f"kernelff fit {data} --config {output}" in text
     found = read_config(output)
     assert (
         found.soap["cutoff_width"] == 0.8
@@ -265,10 +275,19 @@ def test_budgets_end_a_search(data, tmp_path):
         assert len(output.with_name(output.stem + ".trials.jsonl").read_text().splitlines()) == 1
 
 
+def test_other_frames_decide(tmp_path, data):
+    write(data, emt_frames(24, 0))
+    code, text = run("tune", data, *SMALL, "--output", tmp_path / "t.toml")
+    assert code == 0 and "of 12 frames" in text and "of 12 other frames, which decide" in text
+    n_lines = len((tmp_path / "t.trials.jsonl").read_text().splitlines())
+    code, text = run("tune", data, *SMALL, "--output", tmp_path / "t.toml")
+    assert code == 0 and len((tmp_path / "t.trials.jsonl").read_text().splitlines()) == n_lines
+
+
 def test_several_n_sparse_and_other_numbers_are_searched(data, tmp_path):
     arguments = [*SMALL, "--grid", "n_max=2", "--grid", "zeta=2", "--n-sparse", 20, "--grid", "scaling_exponent=2,4"]
     code, text = run("tune", data, *arguments, "--output", tmp_path / "t.toml")
-    assert code == 0 and "scaling exponent" in text, text
+    assert code == 0 and "exponent" in text, text
     found = read_config(tmp_path / "t.toml")
     assert found.model["n_sparse"] in (12, 20) and found.soap["scaling_exponent"] in (2.0, 4.0)
 

@@ -38,8 +38,8 @@ def tune(
         list[int] | None,
         typer.Option(help="Sparse environments of every trial [300]; given more than once, searched too."),
     ] = None,
-    frames: Annotated[int, typer.Option(help="Frames that the trials use, an even sample.")] = 100,
-    trials: Annotated[int, typer.Option(help="Most trials.")] = 40,
+    frames: Annotated[int, typer.Option(help="Frames of the trials, an even sample; as many others decide.")] = 100,
+    trials: Annotated[int, typer.Option(help="Most trials of the search.")] = 40,
     seconds: Annotated[float | None, typer.Option(help="Begin no trial after so many seconds.")] = None,
     grid: Annotated[
         list[str] | None,
@@ -61,24 +61,41 @@ def tune(
     trials_file = trials_file or output.with_name(output.stem + ".trials.jsonl")
     for path in (output, trials_file):
         check_writable(path)
-    used = tuning.sample_frames(load_frames(data, settings.label_keys(), "training frames"), frames)
+    all_frames = load_frames(data, settings.label_keys(), "training frames")
+    used, others = tuning.sample_frames(all_frames, frames)
 
     def make_model(trial):
         return _updated(settings, trial, n_sparse=n_sparse[0], n_jobs=jobs).make_model()
 
     fixed = {"settings": dataclasses.asdict(settings), "n_sparse": n_sparse[0], "version": __version__}
-    log = JsonLines(trials_file, tuning.fingerprint(used, fixed), tuning.Trial.from_dict)
+    logs = [JsonLines(trials_file, tuning.fingerprint(some, fixed), tuning.Trial.from_dict) for some in (used, others)]
     console.print(f"\n{len(used)} frames, held out in {N_FOLDS} folds; trials are kept in {trials_file}")
-    if log.found:
-        console.print(f"{len(log.found)} trials are there already")
+    if logs[0].found:
+        console.print(f"{len(logs[0].found)} trials are there already")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # shown already, with the data
         tuning.check_settings(make_model, named, start, used)
-        found, stopped = _run(make_model, grids, start, used, log, trials, seconds)
-    if not found:
-        fail("stopped before the first trial was done", code=130)
-    chosen = tuning.choose_trial(found)
-    _show(found, chosen, grids)
+
+        def steps(progress):
+            return tuning.search(_measure(make_model, used, logs[0], progress), grids, start, logs[0].found)
+
+        found, stopped = _run("tuning", steps, trials, seconds)
+        if not found:
+            fail("stopped before the first trial was done", code=130)
+        chosen = tuning.choose_trial(found)
+        _show(found, chosen, grids, f"{len(used)} frames")
+        if others and len(found) > 1 and not stopped:
+            best = tuning.finalists(found)
+
+            def again(progress):
+                return tuning.again(_measure(make_model, others, logs[1], progress), best, logs[1].found)
+
+            found_again, stopped = _run("other frames", again, len(best))
+            if not stopped:
+                chosen = tuning.choose_trial(found_again)
+                _show(found_again, chosen, grids, f"{len(others)} other frames, which decide")
+    if chosen.settings == start:
+        note("the settings it started from are as good as any that were tried.")
     # the reduced n_sparse of the trials stays out of the file, unless it was searched
     write_config(output, _updated(settings, chosen.settings), _comment(data, chosen, len(found)))
     console.print(f"\nThe best settings are in [bold]{output}[/]: kernelff fit {data} --config {output}")
@@ -86,8 +103,19 @@ def tune(
         fail(f"stopped after {len(found)} trials; the same command goes on from there", code=130)
 
 
-def _run(make_model, grids, start, frames, log, most, seconds):
-    """Trials until the search ends, the budget is spent or Ctrl-C; and whether it was that."""
+def _measure(make_model, frames, log, progress):
+    """settings -> Trial, which is on disk when it is returned."""
+
+    def measure(settings):
+        trial = tuning.measure(make_model, settings, frames, progress)
+        log.add(dataclasses.asdict(trial))
+        return trial
+
+    return measure
+
+
+def _run(title, steps, most, seconds=None):
+    """Trials until the steps end, the budget is spent or Ctrl-C; and whether it was that."""
     found, begin = [], time.monotonic()
     columns = (
         TextColumn("{task.description}"),
@@ -98,21 +126,16 @@ def _run(make_model, grids, start, frames, log, most, seconds):
         TextColumn("left"),
     )
     with Progress(*columns, console=console) as bar:
-        task = bar.add_task("tuning", total=most)
+        task = bar.add_task(title, total=most)
 
-        def measure(settings):
-            def within(done, rows):
-                bar.update(task, completed=len(found) + 0.9 * done / rows)
-
-            trial = tuning.measure(make_model, settings, frames, within)
-            log.add(dataclasses.asdict(trial))
-            return trial
+        def within(done, rows):
+            bar.update(task, completed=len(found) + 0.9 * done / rows)
 
         try:
-            for trial in tuning.search(measure, grids, start, log.found):
+            for trial in steps(within):
                 found.append(trial)
                 best = min(found, key=lambda trial: trial.score)
-                text = f"trial {len(found)} of {most}, forces {_millis(best, 'forces')} meV/Å"
+                text = f"{title}, trial {len(found)} of {most}, forces {_millis(best, 'forces')} meV/Å"
                 bar.update(task, completed=len(found), description=text)
                 if len(found) >= most or (seconds is not None and time.monotonic() - begin > seconds):
                     break
@@ -165,11 +188,11 @@ def _check_budget(frames, trials, seconds, n_sparse):
         raise ValueError(f"--seconds {seconds}: give a number > 0")
 
 
-def _show(found, chosen, grids):
+def _show(found, chosen, grids, what):
     """Table of the trials, best first."""
     best = min(found, key=lambda trial: trial.score)
     table = Table(
-        title="Trials: mean absolute errors on held-out frames",
+        title=f"Mean absolute errors on held-out frames, of {what}",
         title_justify="left",
         title_style="bold",
         box=None,
@@ -191,8 +214,6 @@ def _show(found, chosen, grids):
     console.print(table)
     fixed = ", ".join(f"{name} {value:g}" for name, value in chosen.settings.items() if name not in varied)
     console.print(f"Bold: chosen, the cheapest that is as good as the best; dim: the start{fixed and '; ' + fixed}.")
-    if chosen is found[0]:
-        note("the settings it started from are as good as any that were tried.")
 
 
 def _millis(trial, kind):
