@@ -137,19 +137,19 @@ def evaluation_cost(found, frames):
     return 1e6 * min(seconds) / len(atoms)
 
 
-def search(measure, grids, start, finished=()):
+def search(measure, finished, grids, start):
     """Yield trials until no single step along any grid lowers the score; stop taking them to stop the search.
 
     Parameters
     ----------
     measure : callable
         settings -> Trial.
+    finished : sequence of Trial
+        Of an earlier search. They are not measured again, and yielded only where this search needs them.
     grids : dict
         Name of a setting -> its values.
     start : dict
         Name -> value to begin with, for every grid.
-    finished : sequence of Trial
-        Of an earlier search. They are not measured again, and yielded only where this search needs them.
 
     Yields
     ------
@@ -180,7 +180,7 @@ def search(measure, grids, start, finished=()):
                 return
 
 
-def again(measure, trials, finished=()):
+def again(measure, finished, trials):
     """Yield the trials of the same settings by another measure; see ``search``."""
     known = {_key(trial.settings): trial for trial in finished}
     for trial in trials:

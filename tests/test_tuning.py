@@ -45,7 +45,7 @@ def frames():
 
 
 def test_search_walks_to_the_bottom_and_tries_nothing_twice():
-    trials = list(tuning.search(bowl, GRIDS, {"cutoff": 4.0, "n_max": 8}))
+    trials = list(tuning.search(bowl, (), GRIDS, {"cutoff": 4.0, "n_max": 8}))
     best = min(trials, key=lambda trial: trial.score)
     assert best.settings == {"cutoff": 6.0, "n_max": 6}
     assert trials[0].settings == {"cutoff": 4.0, "n_max": 8}
@@ -61,8 +61,8 @@ def test_search_goes_on_with_finished_trials():
         return bowl(settings)
 
     start = {"cutoff": 4.5, "n_max": 8}  # 4.5 is no value of the grid
-    whole = list(tuning.search(bowl, GRIDS, start))
-    again = list(tuning.search(counted, GRIDS, start, whole[:4]))
+    whole = list(tuning.search(bowl, (), GRIDS, start))
+    again = list(tuning.search(counted, whole[:4], GRIDS, start))
     assert again == whole and measured == [trial.settings for trial in whole[4:]]
 
 
@@ -130,7 +130,7 @@ def test_finalists_are_the_start_the_choice_and_the_best():
     start, best, lucky, other = trial(-2.0, 9), trial(-3.0, 80), trial(-2.99, 20, noise=1.0), trial(-2.5, 7)
     trials = [start, other, best, lucky, trial(-1.0, 1)]
     assert tuning.finalists(trials) == [start, lucky, best, other]
-    assert list(tuning.again(bowl, [bowl({"cutoff": 5.0, "n_max": 4})])) == [bowl({"cutoff": 5.0, "n_max": 4})]
+    assert list(tuning.again(bowl, (), [bowl({"cutoff": 5.0, "n_max": 4})])) == [bowl({"cutoff": 5.0, "n_max": 4})]
 
 
 def test_fingerprint_tells_labels_and_settings(frames):

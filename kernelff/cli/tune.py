@@ -21,6 +21,14 @@ from kernelff.version import __version__
 
 _ON_REQUEST = ("cutoff_width", "scaling_exponent", "scaling_rate", "central_weight")  # by --grid
 _SOAP = ("cutoff", "atom_sigma", "n_max", "l_max", *_ON_REQUEST)
+_COLUMNS = (
+    TextColumn("{task.description}"),
+    BarColumn(),
+    TimeElapsedColumn(),
+    TextColumn("at most"),
+    TimeRemainingColumn(),
+    TextColumn("left"),
+)
 _SHOWN = 12  # rows of the table
 _N_SPARSE = 300
 
@@ -61,39 +69,28 @@ def tune(
     trials_file = trials_file or output.with_name(output.stem + ".trials.jsonl")
     for path in (output, trials_file):
         check_writable(path)
-    all_frames = load_frames(data, settings.label_keys(), "training frames")
-    used, others = tuning.sample_frames(all_frames, frames)
+    samples = tuning.sample_frames(load_frames(data, settings.label_keys(), "training frames"), frames)
 
     def make_model(trial):
         return _updated(settings, trial, n_sparse=n_sparse[0], n_jobs=jobs).make_model()
 
     fixed = {"settings": dataclasses.asdict(settings), "n_sparse": n_sparse[0], "version": __version__}
-    logs = [JsonLines(trials_file, tuning.fingerprint(some, fixed), tuning.Trial.from_dict) for some in (used, others)]
-    console.print(f"\n{len(used)} frames, held out in {N_FOLDS} folds; trials are kept in {trials_file}")
-    if logs[0].found:
-        console.print(f"{len(logs[0].found)} trials are there already")
+    first, other = (_Sample(make_model, frames, trials_file, fixed) for frames in samples)
+    console.print(f"\n{len(samples[0])} frames, held out in {N_FOLDS} folds; trials are kept in {trials_file}")
+    if first.log.found:
+        console.print(f"{len(first.log.found)} trials are there already")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # shown already, with the data
-        tuning.check_settings(make_model, named, start, used)
-
-        def steps(progress):
-            return tuning.search(_measure(make_model, used, logs[0], progress), grids, start, logs[0].found)
-
-        found, stopped = _run("tuning", steps, trials, seconds)
+        tuning.check_settings(make_model, named, start, samples[0])
+        found, stopped = first.run(lambda *how: tuning.search(*how, grids, start), trials, seconds)
         if not found:
             fail("stopped before the first trial was done", code=130)
-        chosen = tuning.choose_trial(found)
-        _show(found, chosen, grids, f"{len(used)} frames")
-        if others and len(found) > 1 and not stopped:
+        chosen = _show(found, grids, f"{len(samples[0])} frames")
+        if samples[1] and len(found) > 1 and not stopped:
             best = tuning.finalists(found)
-
-            def again(progress):
-                return tuning.again(_measure(make_model, others, logs[1], progress), best, logs[1].found)
-
-            found_again, stopped = _run("other frames", again, len(best))
+            again, stopped = other.run(lambda *how: tuning.again(*how, best), len(best))
             if not stopped:
-                chosen = tuning.choose_trial(found_again)
-                _show(found_again, chosen, grids, f"{len(others)} other frames, which decide")
+                chosen = _show(again, grids, f"{len(samples[1])} other frames, which decide")
     if chosen.settings == start:
         note("the settings it started from are as good as any that were tried.")
     # the reduced n_sparse of the trials stays out of the file, unless it was searched
@@ -103,45 +100,48 @@ def tune(
         fail(f"stopped after {len(found)} trials; the same command goes on from there", code=130)
 
 
-def _measure(make_model, frames, log, progress):
-    """settings -> Trial, which is on disk when it is returned."""
+class _Sample:
+    """Frames that candidates are tried on, and the file that keeps the trials.
 
-    def measure(settings):
-        trial = tuning.measure(make_model, settings, frames, progress)
-        log.add(dataclasses.asdict(trial))
-        return trial
+    Parameters
+    ----------
+    make_model : callable
+        settings -> unfitted model.
+    frames : list of ase.Atoms
+    path : path-like
+    fixed : dict
+        What all trials share.
+    """
 
-    return measure
+    def __init__(self, make_model, frames, path, fixed):
+        self.make_model, self.frames = make_model, frames
+        self.log = JsonLines(path, tuning.fingerprint(frames, fixed), tuning.Trial.from_dict)
 
+    def run(self, steps, most, seconds=None):
+        """Trials of steps(measure, finished) until they end, the budget is spent or Ctrl-C; and whether it was that."""
+        found, begin = [], time.monotonic()
+        with Progress(*_COLUMNS, console=console) as bar:
+            task = bar.add_task("trial 1", total=most)
 
-def _run(title, steps, most, seconds=None):
-    """Trials until the steps end, the budget is spent or Ctrl-C; and whether it was that."""
-    found, begin = [], time.monotonic()
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TimeElapsedColumn(),
-        TextColumn("at most"),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-    )
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task(title, total=most)
+            def measure(settings):
+                def within(done, rows):
+                    bar.update(task, completed=len(found) + 0.9 * done / rows)
 
-        def within(done, rows):
-            bar.update(task, completed=len(found) + 0.9 * done / rows)
+                trial = tuning.measure(self.make_model, settings, self.frames, within)
+                self.log.add(dataclasses.asdict(trial))
+                return trial
 
-        try:
-            for trial in steps(within):
-                found.append(trial)
-                best = min(found, key=lambda trial: trial.score)
-                text = f"{title}, trial {len(found)} of {most}, forces {_millis(best, 'forces')} meV/Å"
-                bar.update(task, completed=len(found), description=text)
-                if len(found) >= most or (seconds is not None and time.monotonic() - begin > seconds):
-                    break
-        except KeyboardInterrupt:
-            return found, True
-    return found, False
+            try:
+                for trial in steps(measure, self.log.found):
+                    found.append(trial)
+                    best = min(found, key=lambda trial: trial.score)
+                    text = f"trial {len(found)} of {most}, forces {_millis(best, 'forces')} meV/Å"
+                    bar.update(task, completed=len(found), description=text)
+                    if len(found) >= most or (seconds is not None and time.monotonic() - begin > seconds):
+                        break
+            except KeyboardInterrupt:
+                return found, True
+        return found, False
 
 
 def _search_space(settings, named, n_sparse):
@@ -188,9 +188,9 @@ def _check_budget(frames, trials, seconds, n_sparse):
         raise ValueError(f"--seconds {seconds}: give a number > 0")
 
 
-def _show(found, chosen, grids, what):
-    """Table of the trials, best first."""
-    best = min(found, key=lambda trial: trial.score)
+def _show(found, grids, what):
+    """Table of the trials, best first; returns the chosen one."""
+    best, chosen = min(found, key=lambda trial: trial.score), tuning.choose_trial(found)
     table = Table(
         title=f"Mean absolute errors on held-out frames, of {what}",
         title_justify="left",
@@ -214,6 +214,7 @@ def _show(found, chosen, grids, what):
     console.print(table)
     fixed = ", ".join(f"{name} {value:g}" for name, value in chosen.settings.items() if name not in varied)
     console.print(f"Bold: chosen, the cheapest that is as good as the best; dim: the start{fixed and '; ' + fixed}.")
+    return chosen
 
 
 def _millis(trial, kind):
