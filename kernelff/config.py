@@ -27,6 +27,8 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import json
+import re
 import tomllib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -34,8 +36,8 @@ from pathlib import Path
 from kernelff.descriptors import SOAP, PairDistances
 from kernelff.dispersion import DFTD3
 from kernelff.io.label_keys import LabelKeys
+from kernelff.io.safe_file import write_whole
 from kernelff.models import SparseGPR
-
 
 _NUMBER_OR_WORD = ("n_sparse", "n_channels")
 
@@ -110,7 +112,11 @@ class FitConfig:
 
 def _spelt(values):
     """Values with None where TOML, which has none, says "all"."""
-    return {key: None if key in _NUMBER_OR_WORD and value == "all" else value for key, value in values.items()}
+
+    def spelt(value):
+        return [spelt(entry) for entry in value] if isinstance(value, list) else None if value == "all" else value
+
+    return {key: spelt(value) if key in _NUMBER_OR_WORD else value for key, value in values.items()}
 
 
 def _made(kind, table, values):
@@ -120,6 +126,11 @@ def _made(kind, table, values):
     if missing:
         raise ValueError(f"[{table}] must have {', '.join(missing)}; {kind.__name__} has no default for it")
     return kind(**values)
+
+
+def default_settings(settings, table):
+    """One table of the settings with the defaults of what it leaves out, name -> value."""
+    return _known_keys()[table] | getattr(settings, table)
 
 
 def read_config(path):
@@ -158,6 +169,40 @@ def read_config(path):
     return FitConfig(**tables)
 
 
+def write_config(path, settings, comment=""):
+    """Write settings as a TOML file that `read_config` reads.
+
+    Parameters
+    ----------
+    path : path-like
+        Written whole or not at all.
+    settings : FitConfig
+    comment : str
+        Lines for the top of the file.
+    """
+    lines = [f"# {line}".rstrip() for line in comment.splitlines()]
+    for entry in fields(settings):
+        table = getattr(settings, entry.name)
+        if table or (table is not None and entry.name == "pairs"):
+            lines += ["", f"[{entry.name}]"]
+            lines += [f"{_toml_key(key)} = {_toml(value)}" for key, value in table.items() if value is not None]
+    write_whole(path, ("\n".join(lines).lstrip("\n") + "\n").encode())
+
+
+def _toml(value):
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{_toml_key(key)} = {_toml(entry)}" for key, entry in value.items()) + " }"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    return str(value).lower() if isinstance(value, bool) else repr(value)
+
+
+def _toml_key(key):
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _toml(key)
+
+
 def _refuse_unknown(given, known, message, what):
     for key in given:
         if key not in known:
@@ -171,7 +216,8 @@ def _refuse_wrong_types(given, defaults, where):
     for key, value in given.items():
         default = defaults[key]
         if key in _NUMBER_OR_WORD:
-            kind, fits = 'a number, "auto" or "all"', _is_number(value) or value in ("auto", "all")
+            entries = value if isinstance(value, list) else [value]
+            kind, fits = 'a number, "auto" or "all"', all(_is_number(e) or e in ("auto", "all") for e in entries)
         elif isinstance(default, bool):
             kind, fits = "true or false", isinstance(value, bool)
         elif isinstance(default, (int, float)):

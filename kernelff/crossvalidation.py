@@ -10,6 +10,7 @@ References
 """
 
 import numpy as np
+from sklearn.model_selection import BaseCrossValidator, GroupKFold
 
 from kernelff.noise import kind_of
 from kernelff.normal import System, combined, grams
@@ -18,6 +19,7 @@ N_FOLDS = 5
 SAMPLE = {"energy": 500, "forces": 3000, "virial": 900}  # rows kept in all folds together
 WEIGHTS = {"forces": 1.0, "energy": 0.25, "virial": 0.1}  # of log errors: 4 % of the energies are worth 1 % of forces
 ALWAYS_TRAINED = -1  # "fold" of frames that are never held out
+_POOLED = 10.0  # labels, see fold_scores
 _TINY = 1e-24  # of the squared labels: an error of zero has no logarithm
 
 
@@ -43,6 +45,62 @@ def fold_of(frames, n_folds=N_FOLDS):
             members = np.flatnonzero((kinds == kind) & ~single)
             folds[members] = np.arange(len(members)) * 2 * n_folds // max(len(members), 1) % n_folds
     return folds
+
+
+class BlockKFold(BaseCrossValidator):
+    """Folds of neighbouring frames for scikit-learn's searches, those that our own fits use.
+
+    Neighbouring snapshots of a trajectory are nearly copies: held out at random, they make every model look good and
+    the most flexible one best. Here each config_type is cut into blocks, see `fold_of`.
+
+    Parameters
+    ----------
+    n_splits : int
+
+    Examples
+    --------
+    >>> search = GridSearchCV(SparseGPR(SOAP()), {"zeta": [2, 3]}, cv=BlockKFold()).fit(frames)  # doctest: +SKIP
+    """
+
+    def __init__(self, n_splits=N_FOLDS):
+        self.n_splits = n_splits
+
+    def get_n_splits(self, X=None, y=None, groups=None):
+        """Number of splits; the arguments are ignored."""
+        return self.n_splits
+
+    def split(self, X, y=None, groups=None):
+        """Yield (indices of training frames, indices of test frames).
+
+        Parameters
+        ----------
+        X : list of ase.Atoms
+        y : None
+            Ignored.
+        groups : sequence, optional
+            A label per frame, e.g. the trajectory it comes from: frames of one group stay together, in place of the
+            blocks of each config_type.
+
+        Raises
+        ------
+        ValueError
+            For fewer frames (or groups) than splits.
+        """
+        frames, n = list(X), self.n_splits
+        if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 2:
+            raise ValueError(f"n_splits: must be a whole number > 1, got {n!r}.")
+        if groups is not None:
+            yield from GroupKFold(n).split(frames, groups=groups)
+            return
+        folds = fold_of(frames, n)
+        for fold in range(n):
+            if not (folds == fold).any():
+                raise ValueError(
+                    f"n_splits: {len(frames)} frames (single atoms, which are never held out, included) are too few "
+                    f"for {n} folds of neighbouring frames. Give more frames or fewer folds."
+                )
+        for fold in range(n):
+            yield np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
 
 
 class CrossValidation:
@@ -83,24 +141,51 @@ class CrossValidation:
         Returns
         -------
         score : float
+            Mean of `fold_scores`.
         by_sigma : dict
             Derivative by each log sigma.
         by_column : ndarray of shape (size - 1,)
             Derivative by the log prior std of each column.
         """
         prior_std = self.columns.prior_std(parameters.priors, parameters.nuisance)
-        score, by_sigma, by_column = 0.0, dict.fromkeys(parameters.sigmas, 0.0), np.zeros(len(prior_std))
-        for fold in self.folds:
+        squares, slopes = self._empty_squares(), []
+        for number, fold in enumerate(self.folds):
             system = System(self.total, parameters.sigmas, prior_std, without=fold)
             w = np.append(system.mean, -1.0)
-            value, slope = _log_errors(fold, w)
-            score += value
-            adjoint = system.solve(slope)
-            for name in system.groups:
-                by_sigma[name] += 2 / parameters.sigmas[name] ** 2 * float(adjoint @ system.times_gram(name, w)[:-1])
-            by_column += 2 / prior_std**2 * adjoint * system.mean
-        n = len(self.folds)
-        return score / n, {name: slope / n for name, slope in by_sigma.items()}, by_column / n
+            products = {name: system.times_gram(name, w)[:-1] for name in system.groups}
+            for kind, (square, product) in _squares(fold, w).items():
+                squares[kind][number, 0] = square
+                adjoint = system.solve(2 * product[:-1])
+                by_sigma = {name: 2 / parameters.sigmas[name] ** 2 * float(adjoint @ p) for name, p in products.items()}
+                slopes.append((kind, number, by_sigma, 2 / prior_std**2 * adjoint * system.mean))
+        score, by_square = _score(squares)
+        by_sigma, by_column = dict.fromkeys(parameters.sigmas, 0.0), np.zeros(len(prior_std))
+        for kind, number, of_sigma, of_column in slopes:
+            by_column += by_square[kind][number] * of_column
+            for name, slope in of_sigma.items():
+                by_sigma[name] += by_square[kind][number] * slope
+        return score, by_sigma, by_column
+
+    def squares(self, parameters):
+        """Held-out errors of each fold, kind of label -> array (n_folds, 2).
+
+        The sum of their squares in the unit of the noise sigma (squared), and the number of labels.
+        """
+        prior_std = self.columns.prior_std(parameters.priors, parameters.nuisance)
+        found = self._empty_squares()
+        for number, fold in enumerate(self.folds):
+            system = System(self.total, parameters.sigmas, prior_std, without=fold)
+            for kind, (square, _) in _squares(fold, np.append(system.mean, -1.0)).items():
+                found[kind][number, 0] = square
+        return found
+
+    def _empty_squares(self):
+        """`squares` with the numbers of labels and no errors."""
+        found = {kind: np.zeros((len(self), 2)) for kind in WEIGHTS if any(kind_of(n) == kind for n in self.total)}
+        for number, fold in enumerate(self.folds):
+            for name, gram in fold.items():
+                found[kind_of(name)][number, 1] += gram.n_rows
+        return {kind: values for kind, values in found.items() if values[:, 1].any()}
 
     def residuals(self, parameters):
         """Errors and posterior sds of the sampled labels, each by the folds that it is not in.
@@ -129,17 +214,43 @@ class CrossValidation:
         return {kind: np.vstack(parts) for kind, parts in found.items()}
 
 
-def _log_errors(fold, w):
-    """Weighted sum of log rms errors of weights [mean, -1] on a fold, and its derivative by the mean."""
-    value, slope = 0.0, np.zeros(len(w) - 1)
-    for kind, weight in WEIGHTS.items():
+def fold_scores(squares):
+    """Weighted sum of the logarithms of the rms errors on each fold, (n_folds,).
+
+    Parameters
+    ----------
+    squares : dict
+        From `CrossValidation.squares`. Few labels may be met by chance, and the logarithm of their error then knows no
+        bound: each fold counts _POOLED labels with the mean error of all folds beside its own.
+    """
+    scores = 0.0
+    for kind, values in squares.items():
+        mean = values[:, 0].sum() / values[:, 1].sum()
+        scores = scores + 0.5 * WEIGHTS[kind] * np.log((values[:, 0] + _POOLED * mean) / (values[:, 1] + _POOLED))
+    return scores
+
+
+def _score(squares):
+    """Mean of `fold_scores`, and its derivatives by each square: kind -> (n_folds,)."""
+    slopes = {}
+    for kind, values in squares.items():
+        total = values[:, 1].sum()
+        inverse = 1 / (values[:, 0] + _POOLED * values[:, 0].sum() / total)
+        slopes[kind] = 0.5 * WEIGHTS[kind] / len(values) * (inverse + _POOLED / total * inverse.sum())
+    return float(np.mean(fold_scores(squares))), slopes
+
+
+def _squares(fold, w):
+    """Kind of label -> sum of squared errors w' G w of w = [mean, -1] on a fold, and G w."""
+    found = {}
+    for kind in WEIGHTS:
         group = [gram for name, gram in fold.items() if kind_of(name) == kind]
         if group:
             product = sum(gram.G @ w for gram in group)
-            squares = float(w @ product) + _TINY * sum(gram.G[-1, -1] for gram in group) + 1e-300
-            value += 0.5 * weight * np.log(squares / sum(gram.n_rows for gram in group))
-            slope += weight * product[:-1] / squares
-    return value, slope
+            tiny = _TINY * sum(gram.G[-1, -1] for gram in group) + 1e-300
+            # a difference of large numbers: rounding may leave less than nothing
+            found[kind] = max(float(w @ product), 0.0) + tiny, product
+    return found
 
 
 def mean_errors(residuals):

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import minimize
 
+from kernelff.crossvalidation import fold_scores
 from kernelff.evidence import evidence_gradient
 from kernelff.noise import KINDS
 from kernelff.normal import System
@@ -22,6 +23,8 @@ NO_NUISANCE = 1e-6
 _CLEARLY = 3.0  # calibrated sds
 _PINNED = {"forces": 0.05, "energy": 0.0025, "virial": 0.2}  # held-out errors know ratios only: one sigma is held
 _WIDTHS = (0.1, 0.3, 1.0, 3.0)  # of the prior, where a search may begin
+_RATIOS = {"energy": (0.01, 0.05, 0.25), "virial": (0.5, 4.0, 30.0)}  # to the noise of forces, likewise
+_COARSE = 0.02  # less is left to the search itself
 _LEAST_FACTOR = 1e-3
 _PRIOR_FRAMES = 1.0  # a factor of ten away from the start costs as much as so many frames can tell
 
@@ -183,16 +186,39 @@ def _by_evidence(folds, start, free, floors, n_frames):
 
 
 def _least_errors(folds, search, n_frames):
-    """From the best of a few prior widths, without nuisance columns if they do not help."""
-    families = [key for key in search.free if not isinstance(key, str)]
-    starts = [search.start] + [_with_priors(search.start, families, width) for width in _WIDTHS if families]
-    start = min(starts, key=lambda parameters: folds.score(parameters)[0])
+    """From the best of a few places, without nuisance columns if they do not help."""
+    start = _coarsely(folds, search.start, search.free)
     search = Search(search.columns, start, search.free, search.floors)
     found = search.minimise(folds.score, n_frames)
     better = without_needless_nuisance(folds, found)
     if better is found or found.nuisance == NO_NUISANCE:
         return found
     return Search(search.columns, better, search.free, search.floors).minimise(folds.score, n_frames)
+
+
+def _coarsely(folds, start, free):
+    """Best of a few prior widths and noise ratios, one after the other: the score has more than one minimum."""
+    families = [key for key in free if not isinstance(key, str)]
+    forces = start.sigmas.get("forces", _PINNED["forces"])
+    moves = [lambda at, width=width: _with_priors(at, families, width) for width in _WIDTHS if families]
+    for kind, ratios in _RATIOS.items():
+        if kind in free:
+            moves += [
+                lambda at, kind=kind, ratio=ratio: at._replace(sigmas=at.sigmas | {kind: ratio * forces})
+                for ratio in ratios
+            ]
+    best, least, before = start, _score(folds, start), None
+    while before is not best:  # every round of moves lowers the score or is the last
+        before = best
+        for move in moves:
+            score = _score(folds, move(best))
+            if score < least - _COARSE:
+                best, least = move(best), score
+    return best
+
+
+def _score(folds, parameters):
+    return float(fold_scores(folds.squares(parameters)).mean())
 
 
 def _with_priors(parameters, families, width):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from labelled import emt_frames, small_model
 
-from kernelff.crossvalidation import ALWAYS_TRAINED, CrossValidation, fold_of, mean_errors
+from kernelff.crossvalidation import ALWAYS_TRAINED, CrossValidation, fold_of, fold_scores, mean_errors
 from kernelff.factors import Factors
 from kernelff.hyperparameters import Hyperparameters
 from kernelff.whitening import Columns, Whitening
@@ -67,10 +67,18 @@ def test_residuals_are_those_of_fits_without_the_fold(folds):
 def test_score_is_of_held_out_errors(folds):
     validation, rows, columns = folds
     expected = 0.0
-    for k in range(3):
-        rms = {kind: np.sqrt(np.mean(e**2)) for kind, (e, _) in dense_errors(rows, columns, k).items()}
-        expected += (np.log(rms["forces"]) + 0.25 * np.log(rms["energy"]) + 0.1 * np.log(rms["virial"])) / 3
+    for kind, weight in (("forces", 1.0), ("energy", 0.25), ("virial", 0.1)):
+        squares = [np.mean(dense_errors(rows, columns, k)[kind][0] ** 2) for k in range(3)]
+        n = {"energy": 4, "forces": 30, "virial": 6}[kind]
+        shrunk = (n * np.array(squares) + 10 * np.mean(squares)) / (n + 10)
+        expected += weight * np.log(np.sqrt(shrunk)).mean()
     assert validation.score(AT)[0] == pytest.approx(expected, abs=1e-9)
+    assert fold_scores(validation.squares(AT)).mean() == pytest.approx(expected, abs=1e-9)
+
+
+def test_one_label_met_by_chance_does_not_make_a_score():
+    squares = {"energy": np.array([[1.0, 1], [1.0, 1], [1.0, 1], [1.0, 1], [1e-30, 1]])}
+    assert fold_scores(squares)[4] > fold_scores(squares)[0] - 0.1
 
 
 def test_slopes_of_the_score_against_finite_differences(folds):

@@ -349,7 +349,10 @@ def test_gap_xml_refuses_mixed_channels(tmp_path):
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"n_channels": 0}, r"n_channels: must be a whole number from 1 to 8 \(elements x n_max = 2 x 4\), None or 'auto'"),
+        (
+            {"n_channels": 0},
+            r"n_channels: must be a whole number from 1 to 8 \(elements x n_max = 2 x 4\)",
+        ),
         ({"n_channels": 9}, "n_channels: must be .* got 9"),
         ({"n_channels": 2.0}, "n_channels: "),
         ({"n_channels": True}, "n_channels: "),

@@ -11,6 +11,7 @@ from kernelff.cli.evaluate import evaluate
 from kernelff.cli.fit import fit
 from kernelff.cli.info import info
 from kernelff.cli.quickstart import quickstart
+from kernelff.cli.tune import tune
 
 app = typer.Typer(
     name="kernelff",
@@ -42,6 +43,7 @@ def options(
 app.command()(quickstart)
 app.command()(check)
 app.command()(fit)
+app.command()(tune)
 app.command()(evaluate)
 app.command()(info)
 app.command()(convert)

@@ -3,6 +3,7 @@
 import time
 from abc import abstractmethod
 from copy import copy
+from typing import NamedTuple
 
 import numpy as np
 from ase.data import chemical_symbols
@@ -38,6 +39,15 @@ _NO_OFFSET_STD = 1e-12
 _FITTED = (  # plain attributes that go into the model file
     "rank_ evidence_ stress_offset_ sigmas_ delta_scales_ offset_scale_ cv_errors_ search_ fit_time_"
 ).split()
+
+
+class CrossValidated(NamedTuple):
+    """What `LinearModel.cross_validate` returns."""
+
+    validation: CrossValidation
+    chosen: Hyperparameters
+    terms: list
+    e0: dict
 
 
 class LinearModel(BaseEstimator):
@@ -94,7 +104,7 @@ class LinearModel(BaseEstimator):
             if saved:
                 saved.tidy()
         streamed = time.perf_counter()
-        calibration = self._choose(validation, columns, problem.frames, found)
+        calibration = self._choose(validation, problem.frames, found)
         solution = self._solve(factors, columns)
         self.factors_ = factors
         n_frames = len(problem.frames)
@@ -194,6 +204,33 @@ class LinearModel(BaseEstimator):
             )
         return n_earlier + n_new >= 2 * facts["n_frames_chosen"]
 
+    def cross_validate(self, frames, *, progress=False):
+        """Folds of the frames in this model's functions, and what ``fit`` would choose: one pass, no last solve.
+
+        Parameters
+        ----------
+        frames : list of ase.Atoms
+        progress : bool or callable
+            As in ``fit``.
+
+        Returns
+        -------
+        CrossValidated
+        """
+        model, frames = copy(self), list(frames)  # a fitted model keeps what it has
+        checked = check_frames(frames, "training frames", warn=False)
+        with one_blas_thread():
+            problem = model._make_problem(frames, checked.labels)
+            columns = Columns(model._nuisance_std(problem.kinds), whiten(problem.terms, self.jitter))
+            validation = CrossValidation(columns)
+            with as_callback(progress, "cross-validating") as callback:
+                for fold, part in stream_folds(
+                    problem.sampling(SAMPLE), fold_of(frames), self.n_jobs, progress=callback
+                ):
+                    validation.add(part, held_out=fold != ALWAYS_TRAINED)
+            chosen = model._chosen(validation, frames, checked.labels)
+        return CrossValidated(validation, chosen, problem.terms, model.e0_)
+
     def forecast(self, frames):
         """Time and memory that ``fit`` would need; see Forecast."""
         checked = check_frames(frames, "training frames", warn=False)
@@ -225,8 +262,13 @@ class LinearModel(BaseEstimator):
         return evaluate_frames(self.potential_, frames, [labels(atoms) for atoms in frames], uncertainty)
 
     def score(self, frames, y=None):
-        """Minus the mean loss sum (dE/N)^2 / sigma_E^2, |dF|^2 / sigma_F^2, ... per labelled number."""
-        result, noise = self.evaluate(frames), self._noise()
+        """Minus the mean loss sum (dE/N)^2 / sigma_E^2, |dF|^2 / sigma_F^2, ... per labelled number.
+
+        The sigmas are the default ones, or those of `loss_weights`: a model is not better for expecting more noise,
+        and a search over its sigmas finds the least errors.
+        """
+        result = self.evaluate(frames)
+        noise = Noise(*_SIGMAS) if self.loss_weights is None else self._noise()
         volumes = np.array([atoms.get_volume() if atoms.pbc.all() else np.nan for atoms in frames])
         virial = (result.stress - result.stress_ref) * (volumes / result.n_atoms)[:, None]
         parts = [
@@ -298,16 +340,24 @@ class LinearModel(BaseEstimator):
         wanted = self.calibrate or self._searches
         return fold_of(frames) if wanted else np.full(len(frames), ALWAYS_TRAINED)
 
-    def _choose(self, validation, columns, frames, found):
-        """Set sigmas_ and delta_scales_ as given or chosen, and cv_errors_; return the Calibration."""
+    def _start(self, validation):
+        """Hyperparameters as given, or where the search for them begins."""
         noise = self._noise()
-        start = Hyperparameters({name: noise.sigma(name) for name in validation.total}, (1.0,) * columns.n_owners)
-        if self._searches:
-            given = {kind for kind in KINDS if getattr(self, f"sigma_{kind}") is not None}
-            given |= set() if self.delta is None else set(range(columns.n_owners))
-            chosen = choose(self.hyperparameters, validation, start, given, label_noise(frames, found), len(frames))
-        else:
-            chosen = without_needless_nuisance(validation, start)
+        sigmas = {name: noise.sigma(name) for name in validation.total}
+        return Hyperparameters(sigmas, (1.0,) * validation.columns.n_owners)
+
+    def _chosen(self, validation, frames, found):
+        """Hyperparameters as given or chosen."""
+        start = self._start(validation)
+        if not self._searches:
+            return without_needless_nuisance(validation, start)
+        given = {kind for kind in KINDS if getattr(self, f"sigma_{kind}") is not None}
+        given |= set() if self.delta is None else set(range(validation.columns.n_owners))
+        return choose(self.hyperparameters, validation, start, given, label_noise(frames, found), len(frames))
+
+    def _choose(self, validation, frames, found):
+        """Set sigmas_ and delta_scales_ as given or chosen, and cv_errors_; return the Calibration."""
+        start, chosen = self._start(validation), self._chosen(validation, frames, found)
         self.sigmas_, self.delta_scales_, self.offset_scale_ = chosen.sigmas, list(chosen.priors), chosen.nuisance
         residuals = validation.residuals(chosen)
         self.cv_errors_ = mean_errors(residuals)

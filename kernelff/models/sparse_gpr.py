@@ -164,6 +164,13 @@ class SparseGPR(LinearModel):
         self.n_jobs = n_jobs
         self.random_state = random_state
 
+    def set_params(self, **params):
+        """As scikit-learn's; ``descriptors__cutoff`` and the like also where `descriptors` is None, for ``SOAP()``."""
+        nested = any(name.startswith("descriptors__") for name in params)
+        if nested and params.get("descriptors", self.descriptors) is None:
+            params = {**params, "descriptors": SOAP()}
+        return super().set_params(**params)
+
     @property
     def n_sparse_(self):
         return sum(term.n_functions for term in self.potential_.terms)
