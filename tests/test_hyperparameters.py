@@ -9,7 +9,7 @@ from kernelff.factors import Factors
 from kernelff.hyperparameters import NO_NUISANCE, Hyperparameters, choose
 from kernelff.io.label_keys import labels
 from kernelff.io.label_noise import label_noise
-from kernelff.models import base
+from kernelff.models import fitted
 from kernelff.whitening import Columns, Whitening
 
 SIGMA = {"forces": 0.1, "virial": 0.5}
@@ -67,7 +67,7 @@ def test_start_does_not_matter(train, monkeypatch, method):
     test, plain = emt_frames(20, 60), small_model(80, hyperparameters=method).fit(train)
     best = {row["kind"]: row["mae"] for row in plain.evaluate(test).errors(by=None)}
     for factor in (10.0, 0.1):
-        monkeypatch.setattr(base, "_SIGMAS", tuple(factor * sigma for sigma in (0.0025, 0.05, 0.2)))
+        monkeypatch.setattr(fitted, "_SIGMAS", tuple(factor * sigma for sigma in (0.0025, 0.05, 0.2)))
         other = small_model(80, hyperparameters=method).fit(train)
         found = {row["kind"]: row["mae"] for row in other.evaluate(test).errors(by=None)}
         assert found["forces"] < 1.05 * best["forces"]
@@ -89,7 +89,7 @@ def test_what_is_given_stays(train, method):
 
 @pytest.mark.parametrize("method", ["cv", "evidence"])
 def test_bad_sigmas_are_mended(train, monkeypatch, method):
-    monkeypatch.setattr(base, "_SIGMAS", (0.025, 0.5, 2.0))
+    monkeypatch.setattr(fitted, "_SIGMAS", (0.025, 0.5, 2.0))
     fixed, chosen = small_model(80).fit(train), small_model(80, hyperparameters=method).fit(train)
     assert chosen.evidence_ > fixed.evidence_
     assert chosen.search_["cv_errors"] == fixed.cv_errors_

@@ -6,7 +6,8 @@ from kernelff.checks import require_positive
 from kernelff.descriptors import SOAP, PairDistances
 from kernelff.hyperparameters import METHODS as HYPERPARAMETERS
 from kernelff.kernels import DotProduct, RadialBasis, SquaredExponential, squares
-from kernelff.models.base import LinearModel, as_list
+from kernelff.models.base import LinearModel
+from kernelff.models.fitted import as_list
 from kernelff.neighbors import NeighborList, nearest_distance
 from kernelff.sparsification import METHODS, select_points, shares
 from kernelff.terms import EnvironmentTerm, PairTerm
