@@ -14,13 +14,12 @@ from kernelff.basis.cutoff import cosine_switch, radial_scaling
 from kernelff.basis.radial import BASES
 from kernelff.basis.tables import RadialTable, tabulate
 from kernelff.descriptors.base import (
+    EnvironmentDescriptor,
     EnvironmentFeatures,
-    check_list,
     checked_species,
     is_whole,
     register,
     require,
-    species_index,
 )
 from kernelff.descriptors.mixing import Mixing, channel_tables, check_mixing, make_mixing
 
@@ -223,7 +222,7 @@ def _product(f, g):
 
 
 @register("soap")
-class SOAPDescriptor:
+class SOAPDescriptor(EnvironmentDescriptor):
     """Built form of SOAP: tables and compiled loops. Immutable and thread-safe.
 
     Attributes
@@ -252,66 +251,6 @@ class SOAPDescriptor:
         shared, normalize = mixing is not None, bool(params["normalize"])
         self._loops = Loops(self.cutoff, tables, table_of, own, shared, normalize, isa)
         self.n_features = self._loops.n_features
-
-    @property
-    def isa(self):
-        """Instruction set of the loops in use."""
-        return self._loops.isa
-
-    def compute(self, neighbors, centres=None):
-        """Power spectra.
-
-        Parameters
-        ----------
-        neighbors : NeighborList
-            Built with at least ``self.cutoff``.
-        centres : slice, optional
-            A contiguous range of centres; all by default.
-
-        Returns
-        -------
-        ndarray of shape (n_centres, n_features)
-
-        Raises
-        ------
-        ValueError
-            If the list is shorter-ranged than the descriptor, or the frame
-            holds an element that the descriptor does not know.
-        """
-        start, stop, step = (centres or slice(None)).indices(neighbors.n_atoms)
-        require(step == 1, "centres", centres, "a slice with step 1")
-        return self._loops.compute(*self._plain(neighbors), start, max(start, stop))
-
-    def gradients(self, neighbors, start=0, stop=None):
-        """Power spectra of centres start..stop-1 and their derivatives, for fitting.
-
-        Returns
-        -------
-        q : ndarray of shape (stop - start, n_features)
-        dq : ndarray of shape (n_pairs of these centres, 3, n_features)
-            dq_i/dr_ij in list order, 1/Å.
-        """
-        start, stop, _ = slice(start, stop).indices(neighbors.n_atoms)
-        return self._loops.gradients(*self._plain(neighbors), start, max(start, stop))
-
-    def backward(self, neighbors, dE_dq):
-        """Carry local-energy derivatives back to pair vectors, without forming dq/dr.
-
-        Parameters
-        ----------
-        neighbors : NeighborList
-        dE_dq : ndarray of shape (n_atoms, n_features)
-            Derivative of each local energy by its own descriptor, eV.
-
-        Returns
-        -------
-        ndarray of shape (n_pairs, 3)
-            dE_i/dr_ij in eV/Å, in list order.
-        """
-        dE_dq = np.ascontiguousarray(dE_dq, dtype=float)
-        expected = (neighbors.n_atoms, self.n_features)
-        require(dE_dq.shape == expected, "dE_dq", dE_dq.shape, f"of shape {expected}")
-        return self._loops.backward(*self._plain(neighbors), 0, neighbors.n_atoms, dE_dq)
 
     def to_state(self):
         """Plain data: a JSON-able dict and arrays, tables included."""
@@ -344,8 +283,3 @@ class SOAPDescriptor:
 
     def __reduce__(self):
         return (type(self).from_state, self.to_state())
-
-    def _plain(self, neighbors):
-        check_list(neighbors, self.cutoff)
-        index = species_index(neighbors.numbers, self.species, self.ignore_others)
-        return neighbors.first, neighbors.j, neighbors.vectors, index

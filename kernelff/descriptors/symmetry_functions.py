@@ -8,8 +8,8 @@ import numpy as np
 
 from kernelff._symmetry import CUTOFF_FUNCTIONS, Loops
 from kernelff.descriptors.base import (
+    EnvironmentDescriptor,
     EnvironmentFeatures,
-    check_list,
     checked_species,
     register,
     require,
@@ -127,7 +127,7 @@ def _centre(key):
 
 
 @register("symmetry_functions")
-class SymmetryFunctionsDescriptor:
+class SymmetryFunctionsDescriptor(EnvironmentDescriptor):
     """Built form of SymmetryFunctions. Immutable and thread-safe.
 
     Attributes
@@ -153,66 +153,6 @@ class SymmetryFunctionsDescriptor:
         for name, array in (("scale", self.scale), ("shift", self.shift)):
             require(array.shape == shape, name, array.shape, f"of shape {shape}")
         self._loops = Loops(loop_tables(self.functions, species, self.scale, self.shift), cutoff_function, isa)
-
-    @property
-    def isa(self):
-        """Instruction set of the loops in use."""
-        return self._loops.isa
-
-    def compute(self, neighbors, centres=None):
-        """Features.
-
-        Parameters
-        ----------
-        neighbors : NeighborList
-            Built with at least ``self.cutoff``.
-        centres : slice, optional
-            A contiguous range of centres; all by default.
-
-        Returns
-        -------
-        ndarray of shape (n_centres, n_features)
-
-        Raises
-        ------
-        ValueError
-            If the list is shorter-ranged than the descriptor, or the frame
-            holds an element that the descriptor does not know.
-        """
-        start, stop, step = (centres or slice(None)).indices(neighbors.n_atoms)
-        require(step == 1, "centres", centres, "a slice with step 1")
-        return self._loops.compute(*self._plain(neighbors), start, max(start, stop))
-
-    def gradients(self, neighbors, start=0, stop=None):
-        """Features of centres start..stop-1 and their derivatives, for fitting.
-
-        Returns
-        -------
-        q : ndarray of shape (stop - start, n_features)
-        dq : ndarray of shape (n_pairs of these centres, 3, n_features)
-            dq_i/dr_ij in list order, 1/Å; a triplet counts at both of its pairs, r_jk = r_ik - r_ij.
-        """
-        start, stop, _ = slice(start, stop).indices(neighbors.n_atoms)
-        return self._loops.gradients(*self._plain(neighbors), start, max(start, stop))
-
-    def backward(self, neighbors, dE_dq):
-        """Carry local-energy derivatives back to pair vectors, without forming dq/dr.
-
-        Parameters
-        ----------
-        neighbors : NeighborList
-        dE_dq : ndarray of shape (n_atoms, n_features)
-            Derivative of each local energy by its own descriptor, eV.
-
-        Returns
-        -------
-        ndarray of shape (n_pairs, 3)
-            dE_i/dr_ij in eV/Å, in list order.
-        """
-        dE_dq = np.ascontiguousarray(dE_dq, dtype=float)
-        expected = (neighbors.n_atoms, self.n_features)
-        require(dE_dq.shape == expected, "dE_dq", dE_dq.shape, f"of shape {expected}")
-        return self._loops.backward(*self._plain(neighbors), 0, neighbors.n_atoms, dE_dq)
 
     def scaled_to(self, frames):
         """This descriptor with features of mean 0 and standard deviation 1 over the frames.
@@ -272,7 +212,3 @@ class SymmetryFunctionsDescriptor:
 
     def _with(self, scale, shift):
         return type(self)(self.species, self.cutoff_function, self.functions, scale, shift, self.isa)
-
-    def _plain(self, neighbors):
-        check_list(neighbors, self.cutoff)
-        return neighbors.first, neighbors.j, neighbors.vectors, species_index(neighbors.numbers, self.species)
