@@ -17,7 +17,7 @@ import time
 import numpy as np
 
 import kernelff as kff
-from kernelff.crossvalidation import fold_scores
+from kernelff.crossvalidation import total_score
 from kernelff.hyperparameters import NO_NUISANCE, Hyperparameters, choose
 from kernelff.io import labels, silicon_set
 from kernelff.io.label_noise import label_noise
@@ -78,9 +78,9 @@ def poor_start(validation, factors):
 
 def held_out(validation, parameters):
     """Rms errors of forces and energies (eV per sqrt(atom), as their noise) on all folds, and the score."""
-    squares = validation.squares(parameters)
-    forces, energy = (np.sqrt(np.divide(*squares[kind].sum(axis=0))) for kind in ("forces", "energy"))
-    return np.array([forces, energy, fold_scores(squares).mean()])
+    deviations = validation.deviations(parameters)
+    forces, energy = (np.divide(*deviations[kind].sum(axis=0)) for kind in ("forces", "energy"))
+    return np.array([forces, energy, total_score(deviations)])
 
 
 def parse():

@@ -1,7 +1,7 @@
 """Errors on frames that a fit has not seen, from one pass over the frames.
 
 The frames are cut into folds of neighbouring snapshots. Each fold leaves its normal equations and a sample of
-its rows: training on all folds but one is a subtraction, the squared error on the one left out is w' G w, and
+its rows: training on all folds but one is a subtraction, its errors on the one left out are those on the sample, and
 other sigmas or prior widths cost one small system per fold instead of a fit [1]_.
 
 References
@@ -20,7 +20,7 @@ SAMPLE = {"energy": 500, "forces": 3000, "virial": 900}  # rows kept in all fold
 WEIGHTS = {"forces": 1.0, "energy": 0.25, "virial": 0.1}  # of log errors: 4 % of the energies are worth 1 % of forces
 ALWAYS_TRAINED = -1  # "fold" of frames that are never held out
 _POOLED = 10.0  # labels, see fold_scores
-_TINY = 1e-24  # of the squared labels: an error of zero has no logarithm
+_SMOOTH = 1e-6  # eV per atom or eV/Å: rounds off |error|, and an error of zero has no logarithm
 
 
 def fold_of(frames, n_folds=N_FOLDS):
@@ -126,13 +126,21 @@ class CrossValidation:
         self.total = combined(self.total, fold)
         if held_out:
             self.folds.append(fold)
-            self.samples.append({name: factor.sample for name, factor in factors.groups.items()})
+            self.samples.append(
+                {
+                    name: (self.columns.rows(factor.sample[:, :-1]), factor.sample[:, -1])
+                    for name, factor in factors.groups.items()
+                    if len(factor.sample)
+                }
+            )
 
     def __len__(self):
         return len(self.folds)
 
     def score(self, parameters):
-        """Weighted mean of the logarithms of the held-out rms errors, and its derivatives.
+        """Weighted sum of the logarithms of the mean held-out errors, and its derivatives.
+
+        Mean absolute errors: squares would be those of the few frames unlike all others.
 
         Parameters
         ----------
@@ -141,51 +149,48 @@ class CrossValidation:
         Returns
         -------
         score : float
-            Mean of `fold_scores`.
+            `total_score` of the `deviations`.
         by_sigma : dict
             Derivative by each log sigma.
         by_column : ndarray of shape (size - 1,)
             Derivative by the log prior std of each column.
         """
-        prior_std = self.columns.prior_std(parameters.priors, parameters.nuisance)
-        squares, slopes = self._empty_squares(), []
-        for number, fold in enumerate(self.folds):
-            system = System(self.total, parameters.sigmas, prior_std, without=fold)
+        deviations, slopes = {}, []
+        for number, (system, samples) in enumerate(self._systems(parameters)):
             w = np.append(system.mean, -1.0)
             products = {name: system.times_gram(name, w)[:-1] for name in system.groups}
-            for kind, (square, product) in _squares(fold, w).items():
-                squares[kind][number, 0] = square
-                adjoint = system.solve(2 * product[:-1])
+            for name, (rows, units) in samples.items():
+                errors = units * (rows @ w)
+                sizes = self._count(deviations, number, name, errors)
+                adjoint = system.solve((errors / sizes * units) @ rows[:, :-1])
                 by_sigma = {name: 2 / parameters.sigmas[name] ** 2 * float(adjoint @ p) for name, p in products.items()}
-                slopes.append((kind, number, by_sigma, 2 / prior_std**2 * adjoint * system.mean))
-        score, by_square = _score(squares)
-        by_sigma, by_column = dict.fromkeys(parameters.sigmas, 0.0), np.zeros(len(prior_std))
-        for kind, number, of_sigma, of_column in slopes:
-            by_column += by_square[kind][number] * of_column
-            for name, slope in of_sigma.items():
-                by_sigma[name] += by_square[kind][number] * slope
-        return score, by_sigma, by_column
+                slopes.append((kind_of(name), by_sigma, 2 / system.prior_std**2 * adjoint * system.mean))
+        share = {kind: WEIGHTS[kind] / values[:, 0].sum() for kind, values in deviations.items()}
+        by_sigma = {key: sum(share[kind] * of[key] for kind, of, _ in slopes) for key in parameters.sigmas}
+        return total_score(deviations), by_sigma, sum(share[kind] * of for kind, _, of in slopes)
 
-    def squares(self, parameters):
-        """Held-out errors of each fold, kind of label -> array (n_folds, 2).
+    def deviations(self, parameters):
+        """Held-out errors of the sampled labels, kind of label -> array (n_folds, 2): sum of their sizes, number.
 
-        The sum of their squares in the unit of the noise sigma (squared), and the number of labels.
+        In eV per atom and eV/Å.
         """
-        prior_std = self.columns.prior_std(parameters.priors, parameters.nuisance)
-        found = self._empty_squares()
-        for number, fold in enumerate(self.folds):
-            system = System(self.total, parameters.sigmas, prior_std, without=fold)
-            for kind, (square, _) in _squares(fold, np.append(system.mean, -1.0)).items():
-                found[kind][number, 0] = square
+        found = {}
+        for number, (system, samples) in enumerate(self._systems(parameters)):
+            for name, (rows, units) in samples.items():
+                self._count(found, number, name, units * (rows @ np.append(system.mean, -1.0)))
         return found
 
-    def _empty_squares(self):
-        """`squares` with the numbers of labels and no errors."""
-        found = {kind: np.zeros((len(self), 2)) for kind in WEIGHTS if any(kind_of(n) == kind for n in self.total)}
-        for number, fold in enumerate(self.folds):
-            for name, gram in fold.items():
-                found[kind_of(name)][number, 1] += gram.n_rows
-        return {kind: values for kind, values in found.items() if values[:, 1].any()}
+    def _count(self, deviations, number, name, errors):
+        """Add the errors of a noise group in a fold to `deviations`; return their sizes."""
+        sizes = np.sqrt(errors**2 + _SMOOTH**2)
+        deviations.setdefault(kind_of(name), np.zeros((len(self), 2)))[number] += sizes.sum(), len(errors)
+        return sizes
+
+    def _systems(self, parameters):
+        """The System of all folds but one, and the sample of that one, for every fold."""
+        prior_std = self.columns.prior_std(parameters.priors, parameters.nuisance)
+        for fold, samples in zip(self.folds, self.samples, strict=True):
+            yield System(self.total, parameters.sigmas, prior_std, without=fold), samples
 
     def residuals(self, parameters):
         """Errors and posterior sds of the sampled labels, each by the folds that it is not in.
@@ -200,57 +205,38 @@ class CrossValidation:
             Kind of label -> array (n, 3): error and posterior sd in the unit of the noise sigma, and what an error is
             to be multiplied with to be in eV per atom or eV/Å.
         """
-        found, prior_std = {}, self.columns.prior_std(parameters.priors, parameters.nuisance)
-        for fold, samples in zip(self.folds, self.samples, strict=True):
-            system = System(self.total, parameters.sigmas, prior_std, without=fold)
+        found = {}
+        for (system, samples), fold in zip(self._systems(parameters), self.folds, strict=True):
             # more frames shrink a posterior sd about like n^-1/2: what the model of all frames will say
             shrink = np.sqrt(system.n_rows / (system.n_rows + sum(gram.n_rows for gram in fold.values())))
-            for name, sample in samples.items():
-                rows = self.columns.rows(sample[:, :-1])
+            for name, (rows, units) in samples.items():
+                functionals = rows[:, :-1].copy()
+                functionals[:, : self.columns.n_nuisance] = 0.0
+                sds = shrink * system.stds(functionals)
                 errors = rows @ np.append(system.mean, -1.0)
-                rows[:, : self.columns.n_nuisance] = 0.0
-                sds = shrink * system.stds(rows[:, :-1])
-                found.setdefault(kind_of(name), []).append(np.column_stack([errors, sds, sample[:, -1]]))
+                found.setdefault(kind_of(name), []).append(np.column_stack([errors, sds, units]))
         return {kind: np.vstack(parts) for kind, parts in found.items()}
 
 
-def fold_scores(squares):
-    """Weighted sum of the logarithms of the rms errors on each fold, (n_folds,).
+def total_score(deviations):
+    """Weighted sum of the logarithms of the mean errors on all folds together."""
+    return sum(WEIGHTS[kind] * np.log(np.divide(*values.sum(axis=0))) for kind, values in deviations.items())
+
+
+def fold_scores(deviations):
+    """Weighted sum of the logarithms of the mean errors on each fold, (n_folds,).
 
     Parameters
     ----------
-    squares : dict
-        From `CrossValidation.squares`. Few labels may be met by chance, and the logarithm of their error then knows no
-        bound: each fold counts _POOLED labels with the mean error of all folds beside its own.
+    deviations : dict
+        From `CrossValidation.deviations`. Few labels may be met by chance, and the logarithm of their error then knows
+        no bound: each fold counts _POOLED labels with the mean error of all folds beside its own.
     """
     scores = 0.0
-    for kind, values in squares.items():
-        mean = values[:, 0].sum() / values[:, 1].sum()
-        scores = scores + 0.5 * WEIGHTS[kind] * np.log((values[:, 0] + _POOLED * mean) / (values[:, 1] + _POOLED))
+    for kind, values in deviations.items():
+        mean = np.divide(*values.sum(axis=0))
+        scores = scores + WEIGHTS[kind] * np.log((values[:, 0] + _POOLED * mean) / (values[:, 1] + _POOLED))
     return scores
-
-
-def _score(squares):
-    """Mean of `fold_scores`, and its derivatives by each square: kind -> (n_folds,)."""
-    slopes = {}
-    for kind, values in squares.items():
-        total = values[:, 1].sum()
-        inverse = 1 / (values[:, 0] + _POOLED * values[:, 0].sum() / total)
-        slopes[kind] = 0.5 * WEIGHTS[kind] / len(values) * (inverse + _POOLED / total * inverse.sum())
-    return float(np.mean(fold_scores(squares))), slopes
-
-
-def _squares(fold, w):
-    """Kind of label -> sum of squared errors w' G w of w = [mean, -1] on a fold, and G w."""
-    found = {}
-    for kind in WEIGHTS:
-        group = [gram for name, gram in fold.items() if kind_of(name) == kind]
-        if group:
-            product = sum(gram.G @ w for gram in group)
-            tiny = _TINY * sum(gram.G[-1, -1] for gram in group) + 1e-300
-            # a difference of large numbers: rounding may leave less than nothing
-            found[kind] = max(float(w @ product), 0.0) + tiny, product
-    return found
 
 
 def mean_errors(residuals):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import minimize
 
-from kernelff.crossvalidation import fold_scores
+from kernelff.crossvalidation import total_score
 from kernelff.evidence import evidence_gradient
 from kernelff.noise import KINDS
 from kernelff.normal import System
@@ -218,7 +218,7 @@ def _coarsely(folds, start, free):
 
 
 def _score(folds, parameters):
-    return float(fold_scores(folds.squares(parameters)).mean())
+    return total_score(folds.deviations(parameters))
 
 
 def _with_priors(parameters, families, width):

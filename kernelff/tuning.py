@@ -117,7 +117,7 @@ def measure(make_model, settings, frames, progress=False):
     found = make_model(settings).cross_validate(frames, progress=progress)
     if len(found.validation) < 2:
         raise ValueError(f"frames: {len(frames)} are too few to hold some out; {N_FOLDS} or more are needed.")
-    scores = fold_scores(found.validation.squares(found.chosen))
+    scores = fold_scores(found.validation.deviations(found.chosen))
     errors = mean_errors(found.validation.residuals(found.chosen))
     seconds = time.process_time() - start
     return Trial(settings, tuple(map(float, scores)), errors, seconds, evaluation_cost(found, frames))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from labelled import emt_frames, small_model
 
-from kernelff.crossvalidation import ALWAYS_TRAINED, CrossValidation, fold_of, fold_scores, mean_errors
+from kernelff.crossvalidation import ALWAYS_TRAINED, CrossValidation, fold_of, fold_scores, mean_errors, total_score
 from kernelff.factors import Factors
 from kernelff.hyperparameters import Hyperparameters
 from kernelff.whitening import Columns, Whitening
@@ -68,17 +68,17 @@ def test_score_is_of_held_out_errors(folds):
     validation, rows, columns = folds
     expected = 0.0
     for kind, weight in (("forces", 1.0), ("energy", 0.25), ("virial", 0.1)):
-        squares = [np.mean(dense_errors(rows, columns, k)[kind][0] ** 2) for k in range(3)]
-        n = {"energy": 4, "forces": 30, "virial": 6}[kind]
-        shrunk = (n * np.array(squares) + 10 * np.mean(squares)) / (n + 10)
-        expected += weight * np.log(np.sqrt(shrunk)).mean()
+        errors = np.concatenate([dense_errors(rows, columns, k)[kind][0] for k in range(3)])
+        expected += weight * np.log(2 * np.abs(errors).mean())  # two units each
+        deviations = validation.deviations(AT)[kind]
+        assert list(deviations[:, 1]) == [len(errors) / 3] * 3
     assert validation.score(AT)[0] == pytest.approx(expected, abs=1e-9)
-    assert fold_scores(validation.squares(AT)).mean() == pytest.approx(expected, abs=1e-9)
+    assert total_score(validation.deviations(AT)) == pytest.approx(expected, abs=1e-9)
 
 
 def test_one_label_met_by_chance_does_not_make_a_score():
-    squares = {"energy": np.array([[1.0, 1], [1.0, 1], [1.0, 1], [1.0, 1], [1e-30, 1]])}
-    assert fold_scores(squares)[4] > fold_scores(squares)[0] - 0.1
+    deviations = {"energy": np.array([[1.0, 1], [1.0, 1], [1.0, 1], [1.0, 1], [1e-30, 1]])}
+    assert fold_scores(deviations)[4] > fold_scores(deviations)[0] - 0.1
 
 
 def test_slopes_of_the_score_against_finite_differences(folds):

@@ -25,7 +25,7 @@ def synthetic_folds(rng, prior_std=2.0, n=800, m=12, offset=0.3):
             A = rng.normal(size=(n, m))
             nuisance = np.full((n, 1), float(name == "virial"))
             y = A @ w + offset * nuisance[:, 0] + sigma * rng.normal(size=n)
-            factors.group(name).add(np.column_stack([A, nuisance, y]))
+            factors.group(name).add(np.column_stack([A, nuisance, y]), np.ones(n), np.arange(n), np.ones(n))
         validation.add(factors)
     return validation
 
