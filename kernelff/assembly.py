@@ -49,6 +49,16 @@ def neighbors_of(terms, atoms):
     return NeighborList.from_atoms(atoms, max(term.cutoff for term in terms))
 
 
+def elements_of(atoms):
+    """The set of elements of a frame as a text, "41-42"."""
+    return "-".join(str(z) for z in np.unique(atoms.numbers))
+
+
+def element_sets(frames):
+    """The sets of elements that occur among frames, in order."""
+    return tuple(sorted({elements_of(atoms) for atoms in frames}))
+
+
 def frame_rows(terms, atoms, *, energy=True, forces=True, virial=True, energies=False):
     """Rows of one frame over all basis functions (no nuisance, no target)."""
     neighbors = neighbors_of(terms, atoms)

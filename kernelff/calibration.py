@@ -3,7 +3,8 @@
 The posterior of a sparse Gaussian process is over-confident: it knows the noise it was told, not the error of its
 own basis. Held-out labels tell the truth. They are sorted by posterior sd into bins; the rms error of each bin,
 made to rise with the sd [1]_, is the calibrated sd, and conformal quantiles of |error| / sd give intervals that
-need no Gaussian tails [2]_.
+need no Gaussian tails [2]_. Frames of different sets of elements have curves of their own where they have the labels
+for it: how far a posterior is off differs more between an alloy and its pure elements than within each.
 
 References
 ----------
@@ -31,11 +32,10 @@ class KindCalibration:
 
     Attributes
     ----------
-    knots : tuple
-        Posterior sds, ascending.
-    stds : tuple
-        Calibrated sds there, not descending; in between by interpolation of logarithms, below the first
-        knot constant, above the last in proportion to the posterior sd. One knot alone stands for a factor.
+    curves : dict
+        Set of elements ("41-42", "" for all frames together) -> (knots, stds): posterior sds, ascending, and calibrated
+        sds there, not descending. In between by interpolation of logarithms, below the first knot constant, above the
+        last in proportion to the posterior sd; one knot alone stands for a factor.
     quantiles : dict
         Level ("0.68", "0.95") -> half-width of the interval in calibrated sds.
     coverage : dict
@@ -44,40 +44,50 @@ class KindCalibration:
         Held-out labels used.
     """
 
-    knots: tuple
-    stds: tuple
+    curves: dict
     quantiles: dict
     coverage: dict
     n: int
 
     @classmethod
-    def fit(cls, errors, sds):
-        """From errors (n,) with posterior sds (n,)."""
-        order = np.argsort(sds, kind="stable")
-        bins = np.array_split(order, int(np.clip(len(sds) // _LABELS_PER_BIN, 1, _MAX_BINS)))
-        logs = np.array([np.log(np.maximum(sds[b], _LEAST)).mean() for b in bins])
-        rms = np.array([np.log(max(np.sqrt(np.mean(errors[b] ** 2)), _LEAST)) for b in bins])
-        rising = IsotonicRegression().fit_transform(logs, rms, sample_weight=[len(b) for b in bins])
-        one = cls(tuple(map(float, np.exp(logs))), tuple(map(float, np.exp(rising))), {}, {}, len(errors))
-        z, raw = np.abs(errors) / one.std(sds), np.abs(errors) / np.maximum(sds, _LEAST)
+    def fit(cls, errors, sds, elements=None):
+        """From errors (n,) with posterior sds (n,), and the set of elements of each one's frame."""
+        elements = np.full(len(errors), "") if elements is None else np.asarray(elements)
+        curves = {"": _curve(errors, sds)}
+        for own in np.unique(elements):
+            mine = elements == own
+            if _LABELS_PER_BIN <= mine.sum() < len(errors):
+                curves[str(own)] = _curve(errors[mine], sds[mine])
+        one = cls(curves, {}, {}, len(errors))
+        z = np.concatenate(
+            [np.abs(errors[elements == e]) / one.std(sds[elements == e], 1, e) for e in np.unique(elements)]
+        )
+        raw = np.abs(errors) / np.maximum(sds, _LEAST)
         one.quantiles.update({str(level): _conformal(z, level) for level in LEVELS})
         one.coverage.update(
             {str(level): float(np.mean(raw < width)) for level, width in zip(LEVELS, (1, 2), strict=True)}
         )
         return one
 
-    def std(self, posterior_std, n_atoms=1):
+    def std(self, posterior_std, n_atoms=1, elements=""):
         """Calibrated sd of a label of a frame of `n_atoms` (1 for forces)."""
+        knots, stds = (np.log(part) for part in self.curves.get(elements, self.curves[""]))
         root = np.sqrt(n_atoms)
-        logs, knots = np.log(np.maximum(np.asarray(posterior_std) / root, _LEAST)), np.log(self.knots)
+        logs = np.log(np.maximum(np.asarray(posterior_std) / root, _LEAST))
         beyond = logs - knots[-1] if len(knots) == 1 else np.maximum(logs - knots[-1], 0.0)
-        return root * np.exp(np.interp(logs, knots, np.log(self.stds)) + beyond)
+        return root * np.exp(np.interp(logs, knots, stds) + beyond)
+
+    @property
+    def least(self):
+        """Smallest sd that is reported, for all sets of elements together."""
+        return self.curves[""][1][0]
 
     @property
     def factor(self):
         """Calibrated over posterior sd in the middle of the held-out labels."""
-        middle = len(self.knots) // 2
-        return self.stds[middle] / self.knots[middle]
+        knots, stds = self.curves[""]
+        middle = len(knots) // 2
+        return stds[middle] / knots[middle]
 
 
 @dataclass(frozen=True)
@@ -89,26 +99,25 @@ class Calibration:
     virial: KindCalibration | None = None
 
     @classmethod
-    def fit(cls, residuals):
-        """From {kind: array (n, >= 2) of error and posterior sd} in the units of the noise sigmas.
+    def fit(cls, residuals, element_sets=("",)):
+        """From {kind: array (n, 4)} of `CrossValidation.residuals`, and the sets of elements that these number.
 
         A kind with too few labels takes the factor of the forces.
         """
         found = {}
         for kind in sorted(residuals, key=lambda kind: kind != "forces"):
-            errors, sds = residuals[kind][:, :2].T
+            errors, sds, _, numbers = residuals[kind].T
             if len(errors) >= _MIN_LABELS:
-                found[kind] = KindCalibration.fit(errors, sds)
+                found[kind] = KindCalibration.fit(errors, sds, np.array(element_sets)[numbers.astype(int)])
             elif "forces" in found:
                 forces = found["forces"]
-                factor = forces.factor
-                found[kind] = KindCalibration((1.0,), (factor,), dict(forces.quantiles), {}, len(errors))
+                found[kind] = KindCalibration({"": ((1.0,), (forces.factor,))}, dict(forces.quantiles), {}, len(errors))
         return cls(**found)
 
-    def std(self, kind, posterior_std, n_atoms=1):
+    def std(self, kind, posterior_std, n_atoms=1, elements=""):
         """Calibrated sd; the posterior's own where this kind was not calibrated."""
         one = getattr(self, kind)
-        return np.asarray(posterior_std) if one is None else one.std(posterior_std, n_atoms)
+        return np.asarray(posterior_std) if one is None else one.std(posterior_std, n_atoms, elements)
 
     def to_dict(self):
         return {kind: one and asdict(one) for kind in KINDS for one in (getattr(self, kind),)}
@@ -118,8 +127,18 @@ class Calibration:
         return cls(**{kind: one and KindCalibration(**_tuples(one)) for kind, one in values.items()})
 
 
+def _curve(errors, sds):
+    """(knots, stds) of a KindCalibration."""
+    order = np.argsort(sds, kind="stable")
+    bins = np.array_split(order, int(np.clip(len(sds) // _LABELS_PER_BIN, 1, _MAX_BINS)))
+    logs = np.array([np.log(np.maximum(sds[b], _LEAST)).mean() for b in bins])
+    rms = np.array([np.log(max(np.sqrt(np.mean(errors[b] ** 2)), _LEAST)) for b in bins])
+    rising = IsotonicRegression().fit_transform(logs, rms, sample_weight=[len(b) for b in bins])
+    return tuple(map(float, np.exp(logs))), tuple(map(float, np.exp(rising)))
+
+
 def _tuples(values):
-    return values | {name: tuple(values[name]) for name in ("knots", "stds")}
+    return values | {"curves": {name: tuple(map(tuple, curve)) for name, curve in values["curves"].items()}}
 
 
 def _conformal(z, level):

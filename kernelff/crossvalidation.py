@@ -128,7 +128,7 @@ class CrossValidation:
             self.folds.append(fold)
             self.samples.append(
                 {
-                    name: (self.columns.rows(factor.sample[:, :-1]), factor.sample[:, -1])
+                    name: (self.columns.rows(factor.sample[:, :-2]), *factor.sample[:, -2:].T)
                     for name, factor in factors.groups.items()
                     if len(factor.sample)
                 }
@@ -159,7 +159,7 @@ class CrossValidation:
         for number, (system, samples) in enumerate(self._systems(parameters)):
             w = np.append(system.mean, -1.0)
             products = {name: system.times_gram(name, w)[:-1] for name in system.groups}
-            for name, (rows, units) in samples.items():
+            for name, (rows, units, _) in samples.items():
                 errors = units * (rows @ w)
                 sizes = self._count(deviations, number, name, errors)
                 adjoint = system.solve((errors / sizes * units) @ rows[:, :-1])
@@ -176,7 +176,7 @@ class CrossValidation:
         """
         found = {}
         for number, (system, samples) in enumerate(self._systems(parameters)):
-            for name, (rows, units) in samples.items():
+            for name, (rows, units, _) in samples.items():
                 self._count(found, number, name, units * (rows @ np.append(system.mean, -1.0)))
         return found
 
@@ -202,19 +202,19 @@ class CrossValidation:
         Returns
         -------
         dict
-            Kind of label -> array (n, 3): error and posterior sd in the unit of the noise sigma, and what an error is
-            to be multiplied with to be in eV per atom or eV/Å.
+            Kind of label -> array (n, 4): error and posterior sd in the unit of the noise sigma, what an error is to be
+            multiplied with to be in eV per atom or eV/Å, and the number of the frame's set of elements.
         """
         found = {}
         for (system, samples), fold in zip(self._systems(parameters), self.folds, strict=True):
             # more frames shrink a posterior sd about like n^-1/2: what the model of all frames will say
             shrink = np.sqrt(system.n_rows / (system.n_rows + sum(gram.n_rows for gram in fold.values())))
-            for name, (rows, units) in samples.items():
+            for name, (rows, units, elements) in samples.items():
                 functionals = rows[:, :-1].copy()
                 functionals[:, : self.columns.n_nuisance] = 0.0
                 sds = shrink * system.stds(functionals)
                 errors = rows @ np.append(system.mean, -1.0)
-                found.setdefault(kind_of(name), []).append(np.column_stack([errors, sds, units]))
+                found.setdefault(kind_of(name), []).append(np.column_stack([errors, sds, units, elements]))
         return {kind: np.vstack(parts) for kind, parts in found.items()}
 
 

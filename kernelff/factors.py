@@ -29,9 +29,9 @@ class Factor:
     log_scale : float
         Sum of log(scale_t) when row t was divided by scale_t: its noise is
         sigma_g scale_t (sqrt(n_atoms) for energies and virials).
-    sample : ndarray of shape (n_kept, m + 1)
-        A few of the rows themselves, to judge errors by. The last column is what an error of the row is
-        to be multiplied with to be in eV per atom (energies, virials) or eV/Å.
+    sample : ndarray of shape (n_kept, m + 2)
+        A few of the rows themselves, to judge errors by. The last two columns are what an error of the row is to be
+        multiplied with to be in eV per atom (energies, virials) or eV/Å, and the number of its frame's elements.
     """
 
     R: np.ndarray
@@ -41,18 +41,18 @@ class Factor:
 
     @classmethod
     def empty(cls, m):
-        return cls(np.zeros((m, m)), sample=np.zeros((0, m + 1)))
+        return cls(np.zeros((m, m)), sample=np.zeros((0, m + 2)))
 
-    def add(self, rows, scales=None, kept=(), units=()):
+    def add(self, rows, scales=None, kept=(), marks=()):
         """Fold rows (n, m) in, divided by their `scales` (n,); `rows` is used as workspace.
 
-        Those numbered `kept` also go into the sample, with their `units` (n_kept,).
+        Those numbered `kept` also go into the sample, with their `marks` (n_kept, 2): unit and elements.
         """
         if scales is not None:
             rows /= scales[:, None]
             self.log_scale += float(np.log(scales).sum())
         if len(kept):
-            self.sample = np.vstack([self.sample, np.column_stack([rows[kept], units])])
+            self.sample = np.vstack([self.sample, np.column_stack([rows[kept], marks])])
         fold(self.R, rows)
         self.n_rows += len(rows)
 

@@ -135,7 +135,7 @@ def without_needless_nuisance(folds, parameters):
     system = System(folds.total, parameters.sigmas, columns.prior_std(parameters.priors, parameters.nuisance))
     rows = np.eye(columns.n_nuisance, len(system.mean))
     residuals = folds.residuals(parameters)
-    errors, sds, _ = residuals.get("energy", residuals[min(residuals)]).T
+    errors, sds = residuals.get("energy", residuals[min(residuals)])[:, :2].T
     factor = max(1.0, np.sqrt(np.mean(errors**2) / max(np.mean(sds**2), 1e-300)))
     clear = np.abs(system.mean[: columns.n_nuisance]) > _CLEARLY * factor * system.stds(rows)
     return parameters if clear.any() else parameters._replace(nuisance=NO_NUISANCE)

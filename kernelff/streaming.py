@@ -13,7 +13,15 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
 
-from kernelff.assembly import Targets, fill_gradient_rows, local_values, n_functions, neighbors_of
+from kernelff.assembly import (
+    Targets,
+    element_sets,
+    elements_of,
+    fill_gradient_rows,
+    local_values,
+    n_functions,
+    neighbors_of,
+)
 from kernelff.factors import Factors
 from kernelff.noise import KINDS, Noise, kind_of
 from kernelff.threads import one_blas_thread
@@ -37,6 +45,8 @@ class Problem:
     noise : Noise
     sampled : dict
         Kind of label -> share of the rows that are kept as they are beside the factors.
+    element_sets : tuple of str
+        The sets of elements that kept rows are told apart by, see `elements_of`.
     """
 
     terms: list
@@ -44,6 +54,7 @@ class Problem:
     targets: list[Targets]
     noise: Noise
     sampled: dict = field(default_factory=dict)
+    element_sets: tuple = ()
 
     def part(self, chosen):
         """The problem of some frames, chosen by a boolean mask."""
@@ -55,7 +66,8 @@ class Problem:
         totals = Counter()
         for k in range(len(self.frames)):
             totals.update(self.rows_of(k))
-        return replace(self, sampled={kind: min(1.0, n / max(totals[kind], 1)) for kind, n in most.items()})
+        sampled = {kind: min(1.0, n / max(totals[kind], 1)) for kind, n in most.items()}
+        return replace(self, sampled=sampled, element_sets=element_sets(self.frames))
 
     @property
     def kinds(self):
@@ -173,14 +185,14 @@ def _in_order(function, tasks, n_jobs):
 
 def chunk_factors(problem, start, stop, factors=None):
     """Factors of the frames start..stop, each noise group by itself, folded into `factors` if given."""
-    blocks, scales, units = _row_blocks(problem, range(start, stop))
+    blocks, scales, marks = _row_blocks(problem, range(start, stop))
     filled = dict.fromkeys(blocks, 0)
     for k in range(start, stop):
-        _fill_frame(problem, k, _empty_rows(problem, k, blocks, filled, scales, units))
+        _fill_frame(problem, k, _empty_rows(problem, k, blocks, filled, scales, marks))
     factors = factors or Factors(problem.m)
     for name, block in blocks.items():
         kept = _kept(len(block), start, problem.sampled.get(kind_of(name), 0.0))
-        factors.group(name).add(block, scales[name], kept, units[name][kept])
+        factors.group(name).add(block, scales[name], kept, marks[name][kept])
     return factors
 
 
@@ -190,26 +202,28 @@ def _kept(n, offset, share):
 
 
 def _row_blocks(problem, indices):
-    """By noise group: zeroed rows, and ones for their scales and units."""
+    """By noise group: zeroed rows, their scales and their marks, still to be filled."""
     counts = Counter()
     for k in indices:
         for kind, n in problem.rows_of(k).items():
             if n:
                 counts[problem.noise.of(kind, problem.frames[k])[0]] += n
     blocks = {name: np.zeros((n, problem.m)) for name, n in counts.items()}
-    scales, units = ({name: np.ones(n) for name, n in counts.items()} for _ in range(2))
-    return blocks, scales, units
+    scales = {name: np.ones(n) for name, n in counts.items()}
+    return blocks, scales, {name: np.zeros((n, 2)) for name, n in counts.items()}
 
 
-def _empty_rows(problem, k, blocks, filled, scales, units):
-    """Views of the rows of frame k by kind, whose scales and units are set."""
+def _empty_rows(problem, k, blocks, filled, scales, marks):
+    """Views of the rows of frame k by kind, whose scales and marks are set."""
+    atoms = problem.frames[k]
+    elements = problem.element_sets.index(elements_of(atoms)) if problem.element_sets else 0
     rows = {kind: np.zeros((0, problem.m)) for kind in KINDS}
     for kind, n in problem.rows_of(k).items():
         if n:
-            name, scale = problem.noise.of(kind, problem.frames[k])
+            name, scale = problem.noise.of(kind, atoms)
             mine = slice(filled[name], filled[name] + n)
             rows[kind], scales[name][mine] = blocks[name][mine], scale
-            units[name][mine] = scale if kind == "forces" else scale / len(problem.frames[k])
+            marks[name][mine] = scale if kind == "forces" else scale / len(atoms), elements
             filled[name] += n
     return rows
 

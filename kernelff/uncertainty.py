@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.sparse import vstack
 
-from kernelff.assembly import frame_rows, local_values, neighbors_of
+from kernelff.assembly import elements_of, frame_rows, local_values, neighbors_of
 from kernelff.calibration import Calibration
 from kernelff.residual import derivative_variances, energy_variance, force_combinations, virial_combinations
 
@@ -48,19 +48,19 @@ class Posterior(NamedTuple):
     def local(self, terms, atoms):
         """Uncertainty of energies alone: one matrix product, cheap."""
         phi, prior = local_values(terms, neighbors_of(terms, atoms))
-        return self._local(phi, prior)
+        return self._local(phi, prior, elements_of(atoms))
 
     def complete(self, terms, atoms):
         """Uncertainty with forces and stress: costs the fitting rows of the frame."""
         periodic = bool(atoms.pbc.all())
         rows = frame_rows(terms, atoms, energy=False, virial=periodic)
-        result = self.local(terms, atoms)
+        result, elements = self.local(terms, atoms), elements_of(atoms)
         stress_std = None
         if periodic:
-            virial_std = self.calibration.std("virial", _norms(rows.virial @ self.P), len(atoms))
+            virial_std = self.calibration.std("virial", _norms(rows.virial @ self.P), len(atoms), elements)
             stress_std = virial_std / atoms.get_volume()
         return result._replace(
-            forces_std=self.calibration.std("forces", _norms(rows.forces @ self.P)).reshape(-1, 3),
+            forces_std=self.calibration.std("forces", _norms(rows.forces @ self.P), 1, elements).reshape(-1, 3),
             stress_std=stress_std,
         )
 
@@ -87,11 +87,11 @@ class Posterior(NamedTuple):
     def _full_std(self, rows, prior):
         return np.sqrt(_norms(rows @ self.P) ** 2 + _residual(rows @ self.W, prior))
 
-    def _local(self, phi, prior):
+    def _local(self, phi, prior, elements):
         total = _norms(phi.sum(axis=0, keepdims=True) @ self.P)[0]
         return Uncertainty(
-            energy_std=float(self.calibration.std("energy", total, len(phi))),
-            energies_std=self.calibration.std("energy", _norms(phi @ self.P)),
+            energy_std=float(self.calibration.std("energy", total, len(phi), elements)),
+            energies_std=self.calibration.std("energy", _norms(phi @ self.P), 1, elements),
             novelty=_novelty(phi @ self.W, prior),
         )
 

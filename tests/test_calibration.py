@@ -40,9 +40,21 @@ def test_labels_fixed_by_symmetry_keep_to_themselves(rng):
     assert np.isfinite(list(found.quantiles.values())).all()
 
 
+def test_sets_of_elements_have_curves_of_their_own(rng):
+    sds = rng.uniform(0.01, 0.02, 900)
+    elements = np.repeat(["41", "42", "41-42"], [600, 270, 30])
+    errors = rng.normal(size=900) * sds * np.repeat([2.0, 10.0, 5.0], [600, 270, 30])
+    found = KindCalibration.fit(errors, sds, elements)
+    assert found.std(0.015, 1, "41") == pytest.approx(0.03, rel=0.3)
+    assert found.std(0.015, 1, "42") == pytest.approx(0.15, rel=0.3)
+    assert set(found.curves) == {"", "41", "42"}  # thirty labels are too few
+    assert found.std(0.015, 1, "41-42") == found.std(0.015, 1, "79") == found.std(0.015)
+    assert found.quantiles["0.68"] == pytest.approx(1.0, abs=0.1)
+
+
 def test_few_labels_of_a_kind_take_the_factor_of_the_forces(rng):
     sds = rng.uniform(0.01, 0.02, 500)
-    forces = np.column_stack([rng.normal(size=500) * 10 * sds, sds])
+    forces = np.column_stack([rng.normal(size=500) * 10 * sds, sds, np.ones(500), np.zeros(500)])
     found = Calibration.fit({"forces": forces, "energy": forces[:4]})
     assert found.energy.std(0.01) == pytest.approx(0.01 * found.forces.factor)
     assert found.energy.std(0.001) == pytest.approx(0.001 * found.forces.factor)

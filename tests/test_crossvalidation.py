@@ -26,7 +26,7 @@ def folds():
             A = rng.normal(size=(n, 7))
             offset = np.full(n, float(name == "virial"))
             mine[name] = np.column_stack([A, offset, A @ w + 0.4 * offset + 0.2 * rng.normal(size=n)])
-            factors.group(name).add(mine[name].copy(), np.ones(n), np.arange(n), np.full(n, 2.0))
+            factors.group(name).add(mine[name].copy(), np.ones(n), np.arange(n), np.tile([2.0, 0.0], (n, 1)))
         validation.add(factors)
         rows.append(mine)
     return validation, rows, columns

@@ -39,7 +39,7 @@ def test_merging_equals_folding(rng):
 
 def test_state_round_trip_is_exact(rng):
     factors = factors_of(rng.normal(size=(9, 4)), 4)
-    factors.group("energy").add(rng.normal(size=(2, 4)), np.array([2.0, 0.5]), [1], [0.25])
+    factors.group("energy").add(rng.normal(size=(2, 4)), np.array([2.0, 0.5]), [1], [[0.25, 0]])
     again = Factors.from_state(*factors.to_state())
     for name in ("forces", "energy"):
         assert np.array_equal(again.group(name).R, factors.group(name).R)
@@ -53,11 +53,11 @@ def test_scaled_rows_and_the_sample_of_them(rng):
     rows, scales = rng.normal(size=(9, 4)), rng.uniform(0.5, 2, 9)
     scaled = rows / scales[:, None]
     factors = Factors(4)
-    factors.group("energy").add(rows.copy(), scales, [2, 5], np.array([7.0, 8.0]))
+    factors.group("energy").add(rows.copy(), scales, [2, 5], np.array([[7.0, 0.0], [8.0, 1.0]]))
     factor = factors.group("energy")
     np.testing.assert_allclose(factor.R.T @ factor.R, scaled.T @ scaled, atol=1e-12)
     assert factor.log_scale == pytest.approx(np.log(scales).sum())
-    np.testing.assert_allclose(factor.sample, np.column_stack([scaled[[2, 5]], [7, 8]]), atol=1e-15)
+    np.testing.assert_allclose(factor.sample, np.column_stack([scaled[[2, 5]], [7, 8], [0, 1]]), atol=1e-15)
     factors.drop_samples()
     assert len(factor.sample) == 0
 

@@ -25,7 +25,8 @@ def synthetic_folds(rng, prior_std=2.0, n=800, m=12, offset=0.3):
             A = rng.normal(size=(n, m))
             nuisance = np.full((n, 1), float(name == "virial"))
             y = A @ w + offset * nuisance[:, 0] + sigma * rng.normal(size=n)
-            factors.group(name).add(np.column_stack([A, nuisance, y]), np.ones(n), np.arange(n), np.ones(n))
+            marks = np.tile([1.0, 0.0], (n, 1))
+            factors.group(name).add(np.column_stack([A, nuisance, y]), np.ones(n), np.arange(n), marks)
         validation.add(factors)
     return validation
 

@@ -10,6 +10,7 @@ from ase.data import chemical_symbols
 from ase.units import GPa as _GPA
 from sklearn.utils.validation import check_is_fitted
 
+from kernelff.assembly import element_sets
 from kernelff.calibration import Calibration
 from kernelff.crossvalidation import ALWAYS_TRAINED, SAMPLE, CrossValidation, fold_of, mean_errors
 from kernelff.factors import Factors, solve
@@ -279,7 +280,7 @@ class LinearModel(FittedModel):
         if self._searches:
             before = mean_errors(validation.residuals(without_needless_nuisance(validation, start)))
             self.search_ = {"sigmas": start.sigmas, "delta_scales": list(start.priors), "cv_errors": before}
-        return Calibration.fit(residuals) if self.calibrate and residuals else None
+        return Calibration.fit(residuals, element_sets(frames)) if self.calibrate and residuals else None
 
     def _solve(self, factors, columns):
         noise = self._noise()

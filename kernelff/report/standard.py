@@ -167,9 +167,9 @@ def accuracy_section(evaluations):
 def error_bar_section(evaluation, calibration, name):
     """Whether the error bars keep their promise, and how they were calibrated."""
     text = (
-        "A standard deviation is that of the posterior, which says how well the data pin down a prediction within "
-        "the model, times a factor, and with a floor for what the model cannot express. Both come from a tenth of "
-        "the training frames, held out of a first fit and folded in afterwards."
+        "A standard deviation is that of the posterior, which says how well the data pin down a prediction within the "
+        "model, mapped to the errors that labels of its size had on training frames held out of the fit: each fifth of "
+        "the frames was predicted by the others."
     )
     caption = (
         f"Left: each dot is a force component of the {name} frames; dots are sorted by predicted standard deviation "
@@ -191,7 +191,7 @@ def _calibration_table(evaluation, calibration, name):
             continue
         inside = [100 * np.mean(np.abs(errors) <= width * sds) for width in found.quantiles.values()]
         rows.append([
-            kind, number(found.factor), f"{number(1e3 * found.stds[0])} {unit}", str(found.n),
+            kind, number(found.factor), f"{number(1e3 * found.least)} {unit}", str(found.n),
             *(f"±{number(width)} sd" for width in found.quantiles.values()),
             *(f"{share:.0f} %" for share in inside),
         ])  # fmt: skip
