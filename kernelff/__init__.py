@@ -1,6 +1,6 @@
 """Kernel-method force fields: DFT accuracy, minutes to fit, honest error bars."""
 
-from kernelff.descriptors import G2, G4, G5, SOAP, W2, W4, W5, PairDistances, SymmetryFunctions
+from kernelff.descriptors import G2, G4, G5, SOAP, W2, W4, W5, MomentTensors, PairDistances, SymmetryFunctions
 from kernelff.dispersion import DFTD3
 from kernelff.io.gap_write import write_gap
 from kernelff.io.gap_xml import read_gap
@@ -20,6 +20,7 @@ __all__ = [
     "W2",
     "W4",
     "W5",
+    "MomentTensors",
     "NeighborList",
     "PairDistances",
     "Potential",
