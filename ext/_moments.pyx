@@ -20,8 +20,11 @@ cdef extern from "moments.h":
         const double *weights
         const int32_t *scalars
         const int64_t *first_sum
-        const int64_t *first_support
+        const int64_t *first_moment
         const int32_t *sums
+        const int32_t *moments
+        const int32_t *places
+        const int64_t *first_support
         const int32_t *support
         const double *coefficients
         const double *wide
@@ -75,10 +78,7 @@ cdef class Loops:
 
     def __init__(self, tables, coefficients, min_dist, cutoff, scaling, isa):
         self.loops = moments_loops_find(isa.encode())
-        types = {"weights": np.float64, "first_product": np.int64, "first_sum": np.int64, "first_support": np.int64}
-        self.kept = {
-            name: np.ascontiguousarray(table, dtype=types.get(name, np.int32)) for name, table in tables.items()
-        }
+        self.kept = {name: np.ascontiguousarray(table, dtype=_dtype(name)) for name, table in tables.items()}
         coefficients = np.ascontiguousarray(coefficients, dtype=np.float64)
         cdef moments_plan *plan = &self.plan
         plan.n_species, plan.n_mu, plan.n_beta = coefficients.shape[1:]
@@ -90,7 +90,7 @@ cdef class Loops:
         plan.n_accumulated = ((self.kept["degree"] + 1) ** 2).sum()
         plan.n_nodes = plan.n_accumulated + len(self.kept["first_product"])
         plan.n_scalars = len(self.kept["scalars"])
-        plan.n_blocks = len(self.kept["first_sum"]) - 1
+        plan.n_blocks = len(self.kept["first_support"]) - 1
         plan.cutoff, plan.min_dist, plan.scaling = cutoff, min_dist, scaling
         plan.degree = <const int32_t *>_at(self.kept["degree"])
         plan.first_product = <const int64_t *>_at(self.kept["first_product"])
@@ -98,8 +98,11 @@ cdef class Loops:
         plan.weights = <const double *>_at(self.kept["weights"])
         plan.scalars = <const int32_t *>_at(self.kept["scalars"])
         plan.first_sum = <const int64_t *>_at(self.kept["first_sum"])
-        plan.first_support = <const int64_t *>_at(self.kept["first_support"])
+        plan.first_moment = <const int64_t *>_at(self.kept["first_moment"])
         plan.sums = <const int32_t *>_at(self.kept["sums"])
+        plan.moments = <const int32_t *>_at(self.kept["moments"])
+        plan.places = <const int32_t *>_at(self.kept["places"])
+        plan.first_support = <const int64_t *>_at(self.kept["first_support"])
         plan.support = <const int32_t *>_at(self.kept["support"])
         plan.coefficients = <const double *>_at(coefficients)
         plan.wide = <const double *>_at(wide)
@@ -151,6 +154,11 @@ cdef class Loops:
                 status = self.loops.backward(&self.plan, &pairs, &dE_dq[0, 0], &out[0, 0])
             _raise(status)
         return dE_dr
+
+
+cdef _dtype(name):
+    """Type of a table."""
+    return np.int64 if name.startswith("first") else np.float64 if name == "weights" else np.int32
 
 
 cdef const void *_at(array):

@@ -1,7 +1,7 @@
 /* Moment tensor loops, compiled once per instruction set with -DISA=... -DLANES=....
  *
- * Lanes: for values and adjoint LANES centres, neighbour k of each in slot k; for derivative rows LANES
- * scalars, whose adjoints of the moments are one matrix that multiplies the slopes of the moments. Unit
+ * Lanes: LANES centres, neighbour k of each in slot k. Derivative rows are the slopes of the moments, of
+ * LANES pairs of one centre, times the matrix of the adjoints of the moments, LANES scalars at a time. Unit
  * vectors have z^2 = 1 - x^2 - y^2, so only powers 0 and 1 of z are accumulated (n_accumulated nodes).
  */
 #include "moments.h"
@@ -24,8 +24,7 @@ typedef struct {
     vec *f, *df;                     /* [n_mu][capacity] radial functions and slopes */
     vec *monomials;                  /* [(highest + 1)^2][SLOTS] */
     vec *nodes, *adjoint;            /* [n_nodes] */
-    double *mine;                    /* [n_nodes] of one centre */
-    vec *matrix;                     /* [support of all blocks] adjoints of LANES scalars each */
+    vec *matrix;                     /* [LANES centres][support of all blocks] adjoints for LANES scalars */
     vec *slopes;                     /* [n_accumulated][3] of LANES pairs of one centre */
 } scratch;
 
@@ -47,8 +46,7 @@ static size_t layout(scratch *s, const moments_plan *plan, int mode, char *at)
     s->monomials = carve(&at, side * side * SLOTS, v);
     s->nodes = carve(&at, plan->n_nodes, v);
     s->adjoint = carve(&at, mode == VALUES ? 0 : plan->n_nodes, v);
-    s->mine = carve(&at, mode == ROWS ? plan->n_nodes : 0, sizeof(double));
-    s->matrix = carve(&at, mode == ROWS ? plan->first_support[plan->n_blocks] : 0, v);
+    s->matrix = carve(&at, mode == ROWS ? plan->first_support[plan->n_blocks] * LANES : 0, v);
     s->slopes = carve(&at, mode == ROWS ? 3 * plan->n_accumulated : 0, v);
     return (size_t)(at - begin);
 }
@@ -262,18 +260,16 @@ static int compute(const moments_plan *plan, const moments_pairs *pairs, double 
 
 /* ---- adjoint ------------------------------------------------------------------------------------- */
 
-/* Adjoints of all nodes from those of the scalars, for LANES centres. */
-static void contract_back(const moments_plan *plan, const vec *nodes, vec *adjoint)
+/* Hand the adjoint of a sum on to the factors of its products, for LANES centres. */
+INLINE void push_back(const moments_plan *plan, const vec *nodes, vec *adjoint, int64_t t)
 {
-    for (int64_t t = plan->n_nodes - 1; t > plan->n_accumulated; t--) {
-        vec d = adjoint[t];
-        const int64_t *range = plan->first_product + (t - plan->n_accumulated - 1);
-        for (int64_t p = range[0]; p < range[1]; p++) {
-            int32_t left = plan->factors[2 * p], right = plan->factors[2 * p + 1];
-            vec x = plan->weights[p] * d;
-            adjoint[left] += x * nodes[right];
-            adjoint[right] += x * nodes[left];
-        }
+    const int64_t *range = plan->first_product + (t - plan->n_accumulated - 1);
+    vec d = adjoint[t];
+    for (int64_t p = range[0]; p < range[1]; p++) {
+        int32_t left = plan->factors[2 * p], right = plan->factors[2 * p + 1];
+        vec x = plan->weights[p] * d;
+        adjoint[left] += x * nodes[right];
+        adjoint[right] += x * nodes[left];
     }
 }
 
@@ -361,7 +357,8 @@ static int backward(const moments_plan *plan, const moments_pairs *pairs, const 
         for (int64_t u = 0; u < LANES && begin + u < pairs->stop; u++)
             for (int64_t b = 0; b < plan->n_scalars; b++)
                 s.adjoint[plan->scalars[b]][u] += dE_dq[(begin - pairs->start + u) * plan->n_scalars + b];
-        contract_back(plan, s.nodes, s.adjoint);
+        for (int64_t t = plan->n_nodes - 1; t > plan->n_accumulated; t--)
+            push_back(plan, s.nodes, s.adjoint, t);
         store_pulls(&s, plan, pairs->first[pairs->start], dE_dr);
     }
     free(memory);
@@ -370,31 +367,25 @@ static int backward(const moments_plan *plan, const moments_pairs *pairs, const 
 
 /* ---- derivative rows ----------------------------------------------------------------------------- */
 
-/* Adjoints of the moments of one centre, LANES scalars at a time. */
-static void adjoint_matrix(scratch *s, const moments_plan *plan)
+/* Adjoints of the accumulated moments for every scalar, to the matrices of LANES centres. */
+static void adjoint_matrices(scratch *s, const moments_plan *plan)
 {
-    const double *nodes = s->mine;
-    vec *adjoint = s->adjoint, *out = s->matrix;
-    for (int64_t block = 0; block < plan->n_blocks; block++) {
-        int64_t begin = plan->first_sum[block], end = plan->first_sum[block + 1];
+    const vec *nodes = s->nodes;
+    vec *adjoint = s->adjoint;
+    double *matrix = (double *)s->matrix;
+    int64_t size = plan->first_support[plan->n_blocks] * LANES;
+    for (int64_t b = 0; b < plan->n_scalars; b++) {
+        int64_t begin = plan->first_sum[b], end = plan->first_sum[b + 1];
         for (int64_t m = begin; m < end; m++)
             adjoint[plan->sums[m]] = ZERO;
-        for (int64_t m = plan->first_support[block]; m < plan->first_support[block + 1]; m++)
-            adjoint[plan->support[m]] = ZERO;
-        for (int64_t u = 0; u < LANES && block * LANES + u < plan->n_scalars; u++)
-            adjoint[plan->scalars[block * LANES + u]][u] += 1.0;
-        for (int64_t m = begin; m < end; m++) {
-            int32_t t = plan->sums[m];
-            vec d = adjoint[t];
-            const int64_t *range = plan->first_product + (t - plan->n_accumulated - 1);
-            for (int64_t p = range[0]; p < range[1]; p++) {
-                int32_t left = plan->factors[2 * p], right = plan->factors[2 * p + 1];
-                adjoint[left] += d * (plan->weights[p] * nodes[right]);
-                adjoint[right] += d * (plan->weights[p] * nodes[left]);
-            }
-        }
-        for (int64_t m = plan->first_support[block]; m < plan->first_support[block + 1]; m++)
-            *out++ = adjoint[plan->support[m]];
+        for (int64_t m = plan->first_moment[b]; m < plan->first_moment[b + 1]; m++)
+            adjoint[plan->moments[m]] = ZERO;
+        adjoint[plan->scalars[b]] = ONE;
+        for (int64_t m = begin; m < end; m++)
+            push_back(plan, nodes, adjoint, plan->sums[m]);
+        for (int64_t m = plan->first_moment[b]; m < plan->first_moment[b + 1]; m++)
+            for (int u = 0; u < LANES; u++)
+                matrix[u * size + plan->places[m]] = adjoint[plan->moments[m]][u];
     }
 }
 
@@ -458,10 +449,11 @@ INLINE void tile(const vec *matrix, const int32_t *support, int64_t n, const dou
 static void store_rows(const scratch *s, const moments_plan *plan, int64_t k, int64_t u, int64_t base, double *dq)
 {
     int64_t width = plan->n_scalars;
+    const vec *matrix = s->matrix + u * plan->first_support[plan->n_blocks];
     for (int64_t block = 0; block < plan->n_blocks; block++) {
         int64_t begin = plan->first_support[block], first = block * LANES;
         vec out[COLUMNS];
-        tile(s->matrix + begin, plan->support + begin, plan->first_support[block + 1] - begin,
+        tile(matrix + begin, plan->support + begin, plan->first_support[block + 1] - begin,
              (const double *)s->slopes, out);
         for (int c = 0; c < 3; c++)
             for (int l = 0; l < LANES; l++) {
@@ -498,15 +490,12 @@ static int gradients(const moments_plan *plan, const moments_pairs *pairs, doubl
         int64_t n_centres = least(LANES, pairs->stop - begin);
         forward(&s, plan, pairs, begin, 1);
         store_values(&s, plan, n_centres, q + (begin - pairs->start) * plan->n_scalars);
-        for (int64_t u = 0; u < n_centres; u++) {
-            for (int64_t t = 0; t < plan->n_nodes; t++)
-                s.mine[t] = ((const double *)s.nodes)[t * LANES + u];
-            adjoint_matrix(&s, plan);
+        adjoint_matrices(&s, plan);
+        for (int64_t u = 0; u < n_centres; u++)
             for (int64_t k = 0; k < s.n && s.pair[k * LANES + u] >= 0; k += LANES) {
                 moment_slopes(&s, plan, k, u);
                 store_rows(&s, plan, k, u, pairs->first[pairs->start], dq);
             }
-        }
     }
     free(memory);
     return MOMENTS_OK;

@@ -26,9 +26,12 @@ typedef struct {
     const int32_t *factors;                     /* [n_products][2] nodes */
     const double *weights;                      /* [n_products] */
     const int32_t *scalars;                     /* [n_scalars] nodes */
-    /* For each block of LANES scalars: the sums that they depend on, later ones first, and the accumulated moments. */
-    const int64_t *first_sum, *first_support;   /* [n_blocks + 1] */
-    const int32_t *sums, *support;
+    /* For each scalar: the sums that it depends on, later ones first, and the accumulated moments with their places
+     * in the matrix of adjoints; for each block of LANES scalars the accumulated moments of them all. */
+    const int64_t *first_sum, *first_moment;    /* [n_scalars + 1] */
+    const int32_t *sums, *moments, *places;
+    const int64_t *first_support;               /* [n_blocks + 1] */
+    const int32_t *support;
     const double *coefficients;                 /* [n_species (centre)][n_species][n_mu][n_beta] */
     const double *wide;                         /* the same [n_species][n_species][n_beta][mu_stride] */
 } moments_plan;

@@ -43,27 +43,28 @@ class LoopTables:
 
     def arrays(self, lanes):
         """The tables by name, with scalars in blocks of `lanes`."""
-        first_sum, sums, first_support, support = [0], [], [0], []
-        needs = self._needs()
-        for b in range(0, len(self.scalars), lanes):
-            needed = np.zeros(self.n_accumulated + 1 + len(self.sums), dtype=bool)
-            for scalar in self.scalars[b : b + lanes]:
-                needed |= _bits(needs[scalar], len(needed))
-            nodes = np.flatnonzero(needed)
-            sums.append(nodes[nodes > self.n_accumulated][::-1])
-            support.append(nodes[nodes < self.n_accumulated])
-            first_sum.append(first_sum[-1] + len(sums[-1]))
-            first_support.append(first_support[-1] + len(support[-1]))
+        needed = [self._needed(bits) for bits in self._needs()]
+        sums = [nodes[nodes > self.n_accumulated][::-1] for nodes in needed]
+        moments = [nodes[nodes < self.n_accumulated] for nodes in needed]
+        support, places, size = [], [], 0
+        for begin in range(0, len(moments), lanes):
+            block = moments[begin : begin + lanes]
+            support.append(np.unique(np.concatenate(block)))
+            places += [(size + np.searchsorted(support[-1], own)) * lanes + k for k, own in enumerate(block)]
+            size += len(support[-1])
         terms = np.array([term for terms in self.sums for term in terms], dtype=float).reshape(-1, 3)
         return {
             "degree": self.degree,
-            "first_product": np.cumsum([0] + [len(terms) for terms in self.sums]),
+            "first_product": _ends(self.sums),
             "factors": terms[:, :2],
             "weights": terms[:, 2],
             "scalars": self.scalars,
-            "first_sum": first_sum,
+            "first_sum": _ends(sums),
             "sums": np.concatenate(sums),
-            "first_support": first_support,
+            "first_moment": _ends(moments),
+            "moments": np.concatenate(moments),
+            "places": np.concatenate(places),
+            "first_support": _ends(support),
             "support": np.concatenate(support),
         }
 
@@ -100,14 +101,19 @@ class LoopTables:
         self.scalars = [new.get(k, k) for k in self.scalars]
 
     def _needs(self):
-        """For every node the nodes that it depends on and itself, as bits."""
+        """For every scalar the nodes that it depends on and itself, as bits of a whole number."""
         needs = [1 << k for k in range(self.n_accumulated)] + [0]
         for k, terms in enumerate(self.sums):
             bits = 1 << (self.n_accumulated + 1 + k)
             for i, j, _ in terms:
                 bits |= needs[i] | needs[j]
             needs.append(bits)
-        return needs
+        return [needs[k] for k in self.scalars]
+
+    def _needed(self, bits):
+        """Nodes whose bits are set, ascending."""
+        n = -(-(self.n_accumulated + 1 + len(self.sums)) // 8)
+        return np.flatnonzero(np.unpackbits(np.frombuffer(bits.to_bytes(n, "little"), np.uint8), bitorder="little"))
 
 
 @lru_cache(_FEW)
@@ -136,6 +142,6 @@ def _grouped(program, n_basic):
     return groups
 
 
-def _bits(number, n):
-    """Bits of a whole number as (n,) bool, the lowest first."""
-    return np.unpackbits(np.frombuffer(number.to_bytes(-(-n // 8), "little"), np.uint8), bitorder="little")[:n] > 0
+def _ends(lists):
+    """Where each of some lists begins in their concatenation, and its end."""
+    return np.cumsum([0] + [len(entries) for entries in lists])
