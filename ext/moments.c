@@ -426,23 +426,23 @@ static void moment_slopes(scratch *s, const moments_plan *plan, int64_t k, int64
     }
 }
 
-/* One tile of rows: LANES scalars x (3 directions of LANES pairs). */
-INLINE void tile(const vec *matrix, const int32_t *support, int64_t n, const double *slopes, vec *out)
+/* One tile of rows: LANES scalars x (3 directions of `n_pairs` pairs); n_pairs is a constant where this is inlined. */
+INLINE void tile(const vec *matrix, const int32_t *support, int64_t n, const double *slopes, const int n_pairs, vec *out)
 {
     vec sum[COLUMNS];
 #pragma GCC unroll 24
-    for (int c = 0; c < COLUMNS; c++)
+    for (int c = 0; c < 3 * n_pairs; c++)
         sum[c] = ZERO;
     for (int64_t m = 0; m < n; m++) {
         const double *d = slopes + (int64_t)support[m] * COLUMNS;
         vec a = matrix[m];
 #pragma GCC unroll 24
-        for (int c = 0; c < COLUMNS; c++)
-            sum[c] += a * d[c];
+        for (int c = 0; c < 3 * n_pairs; c++)
+            sum[c] += a * d[c / n_pairs * LANES + c % n_pairs];
     }
 #pragma GCC unroll 24
-    for (int c = 0; c < COLUMNS; c++)
-        out[c] = sum[c];
+    for (int c = 0; c < 3 * n_pairs; c++)
+        out[c / n_pairs * LANES + c % n_pairs] = sum[c];
 }
 
 /* Rows of the pairs in slots k.. of lane u. */
@@ -450,22 +450,24 @@ static void store_rows(const scratch *s, const moments_plan *plan, int64_t k, in
 {
     int64_t width = plan->n_scalars;
     const vec *matrix = s->matrix + u * plan->first_support[plan->n_blocks];
+    double *rows[LANES];
+    int n_pairs = 0;
+    for (; n_pairs < LANES && s->pair[(k + n_pairs) * LANES + u] >= 0; n_pairs++)
+        rows[n_pairs] = dq + 3 * (s->pair[(k + n_pairs) * LANES + u] - base) * width;
     for (int64_t block = 0; block < plan->n_blocks; block++) {
-        int64_t begin = plan->first_support[block], first = block * LANES;
+        int64_t begin = plan->first_support[block], n = plan->first_support[block + 1] - begin, first = block * LANES;
+        size_t bytes = (size_t)least(LANES, width - first) * sizeof(double);
         vec out[COLUMNS];
-        tile(matrix + begin, plan->support + begin, plan->first_support[block + 1] - begin,
-             (const double *)s->slopes, out);
-        for (int c = 0; c < 3; c++)
-            for (int l = 0; l < LANES; l++) {
-                int64_t p = s->pair[(k + l) * LANES + u];
-                if (p < 0)
-                    continue;
-                double *row = dq + (3 * (p - base) + c) * width + first;
-                if (first + LANES <= width)
-                    *(uvec *)row = out[c * LANES + l];
+        if (2 * n_pairs <= LANES)
+            tile(matrix + begin, plan->support + begin, n, (const double *)s->slopes, LANES / 2, out);
+        else
+            tile(matrix + begin, plan->support + begin, n, (const double *)s->slopes, LANES, out);
+        for (int l = 0; l < n_pairs; l++)
+            for (int c = 0; c < 3; c++)
+                if (bytes == sizeof(vec))
+                    *(uvec *)(rows[l] + c * width + first) = out[c * LANES + l];
                 else
-                    memcpy(row, &out[c * LANES + l], (size_t)(width - first) * sizeof(double));
-            }
+                    memcpy(rows[l] + c * width + first, &out[c * LANES + l], bytes);
     }
 }
 

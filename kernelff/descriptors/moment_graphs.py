@@ -80,7 +80,7 @@ def scalar_graphs(level):
     tuple of Graph
     """
     graphs = [graph for k in range(1, _MOST_VERTICES + 1) for graph in _graphs(k, level)]
-    return tuple(sorted(graphs, key=lambda graph: sorted(zip(graph.nus, graph.mus, strict=True), reverse=True)))
+    return tuple(sorted(graphs, key=lambda graph: sorted(set(zip(graph.nus, graph.mus, strict=True)), reverse=True)))
 
 
 def _graphs(n_vertices, level):
