@@ -11,6 +11,7 @@ scalars, and of the ways to contract a graph the one is taken that adds the fewe
 """
 
 from collections import Counter, defaultdict
+from dataclasses import dataclass
 from functools import cache, lru_cache, reduce
 from itertools import chain, combinations, product
 from math import factorial, prod
@@ -62,7 +63,8 @@ def contraction_program(graphs):
 # ---- ways to contract a graph ---------------------------------------------------------------------
 
 
-class Moment(NamedTuple):
+@dataclass(frozen=True, order=True)
+class Moment:
     """M_mu,nu; all its indices are one group."""
 
     mu: int
@@ -74,7 +76,8 @@ class Moment(NamedTuple):
     cost = 0
 
 
-class Pair(NamedTuple):
+@dataclass(frozen=True, order=True)
+class Pair:
     """Two moments, m indices contracted; the others go to two groups, groups[g] = (from one, from two).
 
     Components of a group that both feed carry the weights C of both.
@@ -91,7 +94,8 @@ class Pair(NamedTuple):
     cost = property(lambda self: _n(self.m) * _n(*(part for group in self.groups for part in group)))
 
 
-class Triple(NamedTuple):
+@dataclass(frozen=True, order=True)
+class Triple:
     """A pair whose first group is contracted with a moment; what remains of both is one group."""
 
     pair: Pair
@@ -108,11 +112,12 @@ class Triple(NamedTuple):
         return (both or self.pair.weighted[1], False)
 
 
-class Dot(NamedTuple):
+@dataclass(frozen=True, order=True)
+class Dot:
     """Full contraction of two tensors with equal groups."""
 
-    left: tuple
-    right: tuple
+    left: Pair | Triple | Moment
+    right: Pair | Moment
 
     parts = property(lambda self: (self.left, self.right))
     cost = property(lambda self: _n(*self.left.sizes))
