@@ -186,6 +186,8 @@ def test_min_dist():
     assert kff.MomentTensors(8, 5.0).build((14,), np.inf).min_dist == 2.0
     assert kff.MomentTensors(8, 5.0, min_dist=1.2).fit([frame("silicon")]).descriptor_.min_dist == 1.2
     assert kff.MomentTensors(8, 5.0).fit([Atoms("Si")]).descriptor_.min_dist == 2.0
+    with pytest.warns(UserWarning, match=r"min_dist: 3.0 Å is above the shortest distance of the frames, [12]\.\d+ Å"):
+        kff.MomentTensors(8, 5.0, min_dist=3.0).fit([frame("silicon")])
 
 
 # ---- derivatives ----------------------------------------------------------------------------------

@@ -4,6 +4,8 @@ The loops are compiled (ext/moments.c); this module checks, chooses radial funct
 scalars there are stands in moment_graphs.py, how they are contracted in moment_program.py.
 """
 
+import warnings
+
 import numpy as np
 
 from kernelff._moments import MAX_BETA, Loops, lanes_of
@@ -90,6 +92,12 @@ class MomentTensors(EnvironmentFeatures):
             shortest = min(shortest, distances.min(initial=np.inf))
         if not np.isfinite(shortest):
             return self.build(species, nearest_distance)
+        if self.min_dist is not None and shortest < self.min_dist:
+            warnings.warn(
+                f"min_dist: {self.min_dist} Å is above the shortest distance of the frames, {shortest:.3f} Å; below it "
+                "the radial functions grow steeply. Use a smaller min_dist, or None.",
+                stacklevel=2,
+            )
         return self._build(species, _MARGIN * shortest, counts)
 
     def _build(self, species, shortest, counts):
