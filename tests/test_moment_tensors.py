@@ -321,6 +321,16 @@ def test_states_of_another_shape_are_refused():
         descriptor_from_state(params, {"coefficients": coefficients[:1]})
     with pytest.raises(ValueError, match="coefficients: must be finite numbers"):
         descriptor_from_state(params, {"coefficients": coefficients * np.nan})
+    for mus, edges in (
+        ([0, 1], [0]),
+        ([0, 0], [11]),
+        ([0, 0], [-1]),
+        ([0, 0], []),
+        ([0, 0, 0], [0, 1, 0]),
+        ([0.5], []),
+    ):
+        with pytest.raises(ValueError, match="graph: must be a canonical graph of up to 4 vertices and level 28, got"):
+            descriptor_from_state(params | {"mus": [mus], "edges": [edges]}, arrays)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,8 @@ from functools import cache
 from itertools import combinations, combinations_with_replacement, permutations
 from typing import NamedTuple
 
+from kernelff.descriptors.base import is_whole, require
+
 HIGHEST_LEVEL = 28
 _MOST_VERTICES, _HIGHEST_MU, _HIGHEST_NU = 4, 5, 10  # of the standard templates
 
@@ -54,6 +56,24 @@ class Graph(NamedTuple):
     def edge(self, a, b):
         """Multiplicity of the edge between two vertices."""
         return self.edges[vertex_pairs(len(self.mus)).index((min(a, b), max(a, b)))]
+
+
+def checked_graph(mus, edges):
+    """The graph of plain lists.
+
+    Raises
+    ------
+    ValueError
+        Unless it is one of `scalar_graphs(HIGHEST_LEVEL)`.
+    """
+    graph = Graph(tuple(mus), tuple(edges))
+    valid = all(is_whole(n) and 0 <= n <= HIGHEST_LEVEL for n in (*graph.mus, *graph.edges))
+    valid = valid and 1 <= len(graph.mus) <= _MOST_VERTICES and len(graph.edges) == len(vertex_pairs(len(graph.mus)))
+    valid = valid and graph.mus[0] <= _HIGHEST_MU and list(graph.mus) == sorted(graph.mus, reverse=True)
+    valid = valid and max(graph.nus) <= _HIGHEST_NU and graph.level <= HIGHEST_LEVEL and canonical(graph) == graph
+    rule = f"a canonical graph of up to {_MOST_VERTICES} vertices and level {HIGHEST_LEVEL}"
+    require(valid, "graph", (list(mus), list(edges)), rule)
+    return graph
 
 
 @cache

@@ -19,7 +19,7 @@ from kernelff.descriptors.base import (
     require,
     species_index,
 )
-from kernelff.descriptors.moment_graphs import HIGHEST_LEVEL, Graph, scalar_graphs
+from kernelff.descriptors.moment_graphs import HIGHEST_LEVEL, checked_graph, scalar_graphs
 from kernelff.descriptors.moment_tables import graph_tables
 from kernelff.neighbors import NeighborList
 
@@ -258,7 +258,7 @@ class MomentTensorsDescriptor:
         graphs = zip(params["mus"], params["edges"], strict=True)
         return cls(
             None if species is None else tuple(species),
-            tuple(Graph(tuple(mus), tuple(edges)) for mus, edges in graphs),
+            tuple(checked_graph(mus, edges) for mus, edges in graphs),
             arrays["coefficients"],
             given["min_dist"],
             given["cutoff"],
