@@ -125,19 +125,17 @@ class Dot:
 
 def _chosen_ways(graphs):
     """The way to contract each connected graph; few products in all."""
-    listed = {graph: _ways(graph) for graph in graphs}
+    listed = {graph: {way: _tensors(way) for way in _ways(graph)} for graph in graphs}
     users, chosen = Counter(), {}
     for _ in range(_PASSES):
         for graph, ways in listed.items():
-            if len(ways) > 1 or graph not in chosen:
-                if graph in chosen:
-                    users.subtract(_tensors(chosen[graph]))
-                chosen[graph] = min(ways, key=lambda way: sum(t.cost for t in _tensors(way) if users[t] <= 0))
-                users.update(_tensors(chosen[graph]))
+            if graph in chosen:
+                users.subtract(ways[chosen[graph]])
+            chosen[graph] = min(ways, key=lambda way: sum(t.cost for t in ways[way] if users[t] <= 0))
+            users.update(ways[chosen[graph]])
     return chosen
 
 
-@cache
 def _tensors(way):
     """A tensor and all that it is made of."""
     return frozenset([way]).union(*map(_tensors, way.parts))
