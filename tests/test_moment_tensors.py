@@ -89,7 +89,7 @@ def test_powers_of_z_and_dead_products_are_left_out():
 # ---- values ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("level", [2, 8, 16])
+@pytest.mark.parametrize("level", [2, 8, 16, 24])
 def test_against_full_tensors(level):
     for name in ("molecule", "triclinic"):
         atoms = frame(name)
