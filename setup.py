@@ -24,7 +24,7 @@ ISAS = {"base": (2, [])} | ({"avx2": (4, ["-mavx2", "-mfma"]), "avx512": (8, AVX
 LOOPS = {
     "kernelff._soap": ["ext/soap.c", "ext/soap_derivatives.h", "ext/soap.h", "ext/lanes.h"],
     "kernelff._symmetry": ["ext/symmetry.c", "ext/symmetry.h", "ext/lanes.h"],
-    "kernelff._moments": ["ext/moments.c", "ext/moments.h", "ext/lanes.h"],
+    "kernelff._moments": ["ext/moments.c", "ext/moments_derivatives.h", "ext/moments.h", "ext/lanes.h"],
 }
 
 
