@@ -1,6 +1,6 @@
 """Compiled parts of kernelff.
 
-The loops of a descriptor (ext/soap.c, ext/symmetry.c) are one C source compiled once per instruction
+The loops of a descriptor (ext/soap.c, ext/symmetry.c, ext/moments.c) are one C source compiled once per instruction
 set into objects with their own symbol names, linked into a single Cython module which chooses at
 import; that keeps one .pyx and one module name where three Extensions would need three generated
 copies of the door.
@@ -24,6 +24,7 @@ ISAS = {"base": (2, [])} | ({"avx2": (4, ["-mavx2", "-mfma"]), "avx512": (8, AVX
 LOOPS = {
     "kernelff._soap": ["ext/soap.c", "ext/soap_derivatives.h", "ext/soap.h", "ext/lanes.h"],
     "kernelff._symmetry": ["ext/symmetry.c", "ext/symmetry.h", "ext/lanes.h"],
+    "kernelff._moments": ["ext/moments.c", "ext/moments_derivatives.h", "ext/moments.h", "ext/lanes.h"],
 }
 
 

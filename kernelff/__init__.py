@@ -1,7 +1,7 @@
 """Kernel-method force fields: DFT accuracy, minutes to fit, honest error bars."""
 
 from kernelff.crossvalidation import BlockKFold
-from kernelff.descriptors import G2, G4, G5, SOAP, W2, W4, W5, PairDistances, SymmetryFunctions
+from kernelff.descriptors import G2, G4, G5, SOAP, W2, W4, W5, MomentTensors, PairDistances, SymmetryFunctions
 from kernelff.dispersion import DFTD3
 from kernelff.io.gap_write import write_gap
 from kernelff.io.gap_xml import read_gap
@@ -22,6 +22,7 @@ __all__ = [
     "W4",
     "W5",
     "BlockKFold",
+    "MomentTensors",
     "NeighborList",
     "PairDistances",
     "Potential",

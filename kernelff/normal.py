@@ -12,6 +12,8 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
 from scipy.linalg.blas import daxpy
 
+_ROUNDING = 1e-12
+
 
 class Gram(NamedTuple):
     """rows' rows of one noise group, a row being [nuisance, psi, y]."""
@@ -63,7 +65,7 @@ class System:
         self._b, self._yy = total[:-1, -1].copy(), float(total[-1, -1])
         A = total[:-1, :-1]
         A[np.diag_indices_from(A)] += prior_std**-2.0
-        self._cholesky = cho_factor(A, lower=True, overwrite_a=True, check_finite=False)
+        self._cholesky = _decomposed(A)
         self.mean = self.solve(self._b)
 
     def times_gram(self, name, vector):
@@ -100,6 +102,15 @@ class System:
             for name, gram in self.groups.items()
         )
         return -0.5 * (self.misfit + log_determinants + noise)
+
+
+def _decomposed(A):
+    """Cholesky factor; with a ridge of rounding size where a far too wide prior leaves no digit."""
+    try:
+        return cho_factor(A, lower=True, check_finite=False)
+    except np.linalg.LinAlgError:
+        ridge = _ROUNDING * np.diag(A).max() * np.eye(len(A))
+        return cho_factor(A + ridge, lower=True, check_finite=False)
 
 
 def _add(total, G, factor):

@@ -84,3 +84,27 @@ def symmetry_function(vectors, numbers, function, cutoff_function):
                 term *= u(np.linalg.norm(vectors[j] - vectors[k]))
             total += term * (float(numbers[j] * numbers[k]) if weighted else 1.0)
     return 2.0 ** (1.0 - function.zeta) * total
+
+
+def moment_tensor_scalars(vectors, f, graphs):
+    """B_G of one centre from full tensors M_mu,nu[x, y, ..], contracted index by index.
+
+    `vectors` (n, 3) of its neighbours, `f` (n, n_mu) radial functions at their distances.
+    """
+    n = vectors / np.linalg.norm(vectors, axis=1)[:, None]
+    letters, scalars = "abcdefghijklmnopqrstuvwxyz", []
+    for graph in graphs:
+        free, indices = iter(letters), [""] * len(graph.mus)
+        for a in range(len(graph.mus)):
+            for b in range(a + 1, len(graph.mus)):
+                shared = "".join(next(free) for _ in range(graph.edge(a, b)))
+                indices[a] += shared
+                indices[b] += shared
+        tensors = []
+        for mu, own in zip(graph.mus, indices, strict=True):
+            tensor = f[:, mu]
+            for _ in own:
+                tensor = np.einsum("p...,pc->p...c", tensor, n)
+            tensors.append(tensor.sum(axis=0))
+        scalars.append(np.einsum(f"{','.join(indices)}->", *tensors, optimize="greedy"))
+    return np.array(scalars, dtype=float)

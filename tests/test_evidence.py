@@ -55,3 +55,15 @@ def test_normal_equations_and_factors_agree(problem):
     rows = np.random.default_rng(1).normal(size=(4, 13))
     expected = np.sqrt(np.einsum("ti,ij,tj->t", rows, system.covariance(), rows))
     np.testing.assert_allclose(system.stds(rows), expected, rtol=1e-10)
+
+
+def test_a_prior_without_bounds_is_survived(problem):
+    """Columns that depend on each other leave a system that rounding makes indefinite."""
+    columns = problem[1]
+    twice = Factors(14)
+    rng = np.random.default_rng(2)
+    A = rng.normal(size=(40, 6))
+    rows = np.column_stack([A, A @ rng.normal(size=(6, 6)), np.zeros(40), rng.normal(size=40)])
+    twice.group("forces").add(1e4 * rows)
+    system = System(grams(twice, columns), {"forces": 1e-6}, columns.prior_std((1e8, 1e8)))
+    assert np.isfinite(system.mean).all() and np.isfinite(system.evidence())

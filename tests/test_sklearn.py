@@ -15,6 +15,7 @@ import kernelff as kff
 
 TRANSFORMERS = {
     "soap": lambda: kff.SOAP(cutoff=4.0, n_max=4, l_max=3),
+    "momenttensors": lambda: kff.MomentTensors(level=8, cutoff=4.0),
     "symmetryfunctions": lambda: kff.SymmetryFunctions(cutoff=4.0, n_radial=6, n_shells=2),
 }
 every_transformer = pytest.mark.parametrize("name", TRANSFORMERS)

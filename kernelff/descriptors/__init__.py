@@ -1,6 +1,7 @@
 """Descriptors: functions of the neighbours of one centre."""
 
 from kernelff.descriptors.base import descriptor_from_state, descriptor_to_state
+from kernelff.descriptors.moment_tensors import MomentTensors, MomentTensorsDescriptor
 from kernelff.descriptors.pairs import PairDescriptor, PairDistances, PairInstances
 from kernelff.descriptors.quip import quip_order
 from kernelff.descriptors.soap import SOAP, SOAPDescriptor
@@ -15,6 +16,8 @@ __all__ = [
     "W2",
     "W4",
     "W5",
+    "MomentTensors",
+    "MomentTensorsDescriptor",
     "PairDescriptor",
     "PairDistances",
     "PairInstances",

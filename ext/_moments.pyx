@@ -1,0 +1,183 @@
+"""Thin door to the compiled moment tensors: owns the arrays of a plan, releases the GIL."""
+
+import numpy as np
+
+cimport cython
+from libc.stdint cimport int32_t, int64_t
+
+from kernelff._soap import available_isas, chosen_isa
+
+
+cdef extern from "moments.h":
+    ctypedef struct moments_plan:
+        int32_t n_species, n_mu, n_beta, mu_stride
+        int32_t n_accumulated, n_nodes, n_scalars, n_blocks
+        int32_t highest
+        double cutoff, min_dist, scaling
+        const int32_t *degree
+        const int64_t *first_product
+        const int32_t *factors
+        const double *weights
+        const int32_t *scalars
+        const int64_t *first_sum
+        const int64_t *first_moment
+        const int32_t *sums
+        const int32_t *moments
+        const int32_t *places
+        const int64_t *first_support
+        const int32_t *support
+        const double *coefficients
+        const double *wide
+
+    ctypedef struct moments_pairs:
+        const int64_t *first
+        const int64_t *j
+        const double *vectors
+        const int32_t *species
+        int64_t start, stop
+
+    ctypedef struct moments_loops:
+        const char *isa
+        int lanes
+        int (*compute)(const moments_plan *, const moments_pairs *, double *) noexcept nogil
+        int (*gradients)(const moments_plan *, const moments_pairs *, double *, double *) noexcept nogil
+        int (*backward)(const moments_plan *, const moments_pairs *, const double *, double *) noexcept nogil
+
+    const moments_loops *moments_loops_find(const char *)
+
+
+MAX_BETA = 64  # of moments.c
+_MU_STRIDE = 8
+
+
+def lanes_of(isa=None):
+    """Number of float64 that the loops of an instruction set take together, and its name."""
+    isa = chosen_isa() if isa is None else isa
+    cdef const moments_loops *loops = moments_loops_find(isa.encode())
+    if loops == NULL:
+        raise ValueError(f"isa: {isa!r} is not available here. Use one of {', '.join(available_isas())}.")
+    return loops.lanes, loops.isa.decode()
+
+
+@cython.final
+cdef class Loops:
+    """Compiled loops bound to one program and one set of radial coefficients; immutable, shared between threads.
+
+    Parameters
+    ----------
+    tables : mapping of arrays
+        The tables of moments.h by name, made for the lanes of `isa`.
+    coefficients : ndarray of shape (n_species, n_species, n_mu, n_beta)
+    min_dist, cutoff, scaling : float
+    isa : str
+    """
+
+    cdef moments_plan plan
+    cdef const moments_loops *loops
+    cdef object kept
+
+    def __init__(self, tables, coefficients, min_dist, cutoff, scaling, isa):
+        self.loops = moments_loops_find(isa.encode())
+        self.kept = {name: np.ascontiguousarray(table, dtype=_dtype(name)) for name, table in tables.items()}
+        coefficients = np.ascontiguousarray(coefficients, dtype=np.float64)
+        cdef moments_plan *plan = &self.plan
+        plan.n_species, plan.n_mu, plan.n_beta = coefficients.shape[1:]
+        plan.mu_stride = -(-plan.n_mu // _MU_STRIDE) * _MU_STRIDE
+        wide = np.zeros((plan.n_species, plan.n_species, plan.n_beta, plan.mu_stride))
+        wide[..., : plan.n_mu] = np.swapaxes(coefficients, 2, 3)
+        self.kept |= {"coefficients": coefficients, "wide": wide}
+        plan.highest = self.kept["degree"].max()
+        plan.n_accumulated = ((self.kept["degree"] + 1) ** 2).sum()
+        plan.n_nodes = plan.n_accumulated + len(self.kept["first_product"])
+        plan.n_scalars = len(self.kept["scalars"])
+        plan.n_blocks = len(self.kept["first_support"]) - 1
+        plan.cutoff, plan.min_dist, plan.scaling = cutoff, min_dist, scaling
+        plan.degree = <const int32_t *>_at(self.kept["degree"])
+        plan.first_product = <const int64_t *>_at(self.kept["first_product"])
+        plan.factors = <const int32_t *>_at(self.kept["factors"])
+        plan.weights = <const double *>_at(self.kept["weights"])
+        plan.scalars = <const int32_t *>_at(self.kept["scalars"])
+        plan.first_sum = <const int64_t *>_at(self.kept["first_sum"])
+        plan.first_moment = <const int64_t *>_at(self.kept["first_moment"])
+        plan.sums = <const int32_t *>_at(self.kept["sums"])
+        plan.moments = <const int32_t *>_at(self.kept["moments"])
+        plan.places = <const int32_t *>_at(self.kept["places"])
+        plan.first_support = <const int64_t *>_at(self.kept["first_support"])
+        plan.support = <const int32_t *>_at(self.kept["support"])
+        plan.coefficients = <const double *>_at(coefficients)
+        plan.wide = <const double *>_at(wide)
+
+    @property
+    def isa(self):
+        return self.loops.isa.decode()
+
+    def compute(self, const int64_t[::1] first, const int64_t[::1] j, const double[:, ::1] vectors,
+                const int32_t[::1] species, int64_t start, int64_t stop):
+        """q (stop - start, n_scalars) of centres start..stop-1."""
+        q = np.empty((stop - start, self.plan.n_scalars))
+        cdef double[:, ::1] out = q
+        cdef moments_pairs pairs = _pairs(first, j, vectors, species, start, stop)
+        cdef int status
+        if stop > start:
+            with nogil:
+                status = self.loops.compute(&self.plan, &pairs, &out[0, 0])
+            _raise(status)
+        return q
+
+    def gradients(self, const int64_t[::1] first, const int64_t[::1] j, const double[:, ::1] vectors,
+                  const int32_t[::1] species, int64_t start, int64_t stop):
+        """q (stop - start, n_scalars) and dq_i/dr_ij (their pairs, 3, n_scalars)."""
+        cdef int64_t n_pairs = first[stop] - first[start] if stop > start else 0
+        q = np.empty((stop - start, self.plan.n_scalars))
+        dq = np.empty((n_pairs, 3, self.plan.n_scalars))
+        cdef double[:, ::1] out = q
+        cdef double[:, :, ::1] slopes = dq
+        cdef moments_pairs pairs = _pairs(first, j, vectors, species, start, stop)
+        cdef double *slopes_at = &slopes[0, 0, 0] if n_pairs else NULL
+        cdef int status
+        if stop > start:
+            with nogil:
+                status = self.loops.gradients(&self.plan, &pairs, &out[0, 0], slopes_at)
+            _raise(status)
+        return q, dq
+
+    def backward(self, const int64_t[::1] first, const int64_t[::1] j, const double[:, ::1] vectors,
+                 const int32_t[::1] species, int64_t start, int64_t stop, const double[:, ::1] dE_dq):
+        """dE_i/dr_ij (pairs of centres start..stop-1, 3) from dE_i/dq_i (stop - start, n_scalars)."""
+        cdef int64_t n_pairs = first[stop] - first[start] if stop > start else 0
+        dE_dr = np.zeros((n_pairs, 3))
+        cdef double[:, ::1] out = dE_dr
+        cdef moments_pairs pairs = _pairs(first, j, vectors, species, start, stop)
+        cdef int status
+        if n_pairs:
+            with nogil:
+                status = self.loops.backward(&self.plan, &pairs, &dE_dq[0, 0], &out[0, 0])
+            _raise(status)
+        return dE_dr
+
+
+cdef _dtype(name):
+    """Type of a table."""
+    return np.int64 if name.startswith("first") else np.float64 if name == "weights" else np.int32
+
+
+cdef const void *_at(array):
+    """Address of an array that the caller keeps."""
+    return <const void *><size_t>array.ctypes.data
+
+
+cdef moments_pairs _pairs(const int64_t[::1] first, const int64_t[::1] j, const double[:, ::1] vectors,
+                          const int32_t[::1] species, int64_t start, int64_t stop):
+    cdef moments_pairs pairs
+    pairs.first = &first[0]
+    pairs.j = &j[0] if j.shape[0] else NULL
+    pairs.vectors = &vectors[0, 0] if vectors.shape[0] else NULL
+    pairs.species = &species[0] if species.shape[0] else NULL
+    pairs.start = start
+    pairs.stop = stop
+    return pairs
+
+
+cdef _raise(int status):
+    if status:
+        raise MemoryError("moment tensors: no memory for their scratch.")
