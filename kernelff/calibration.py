@@ -23,12 +23,13 @@ LEVELS = (0.68, 0.95)
 _MIN_LABELS = 8
 _LABELS_PER_BIN = 40
 _MAX_BINS = 20
+_SIZE_POWER = 0.75  # of n_atoms in errors of totals: 0.5 if those of atoms were independent, 1 if they were alike
 _LEAST = 1e-14  # sds of labels that symmetry fixes are rounding errors
 
 
 @dataclass(frozen=True)
 class KindCalibration:
-    """Calibration of one kind of label, in the units of its noise sigma.
+    """Calibration of one kind of label: eV/Å, or eV of a total divided by n_atoms^(3/4).
 
     Attributes
     ----------
@@ -72,7 +73,7 @@ class KindCalibration:
     def std(self, posterior_std, n_atoms=1, elements=""):
         """Calibrated sd of a label of a frame of `n_atoms` (1 for forces)."""
         knots, stds = (np.log(part) for part in self.curves.get(elements, self.curves[""]))
-        root = np.sqrt(n_atoms)
+        root = n_atoms**_SIZE_POWER
         logs = np.log(np.maximum(np.asarray(posterior_std) / root, _LEAST))
         beyond = logs - knots[-1] if len(knots) == 1 else np.maximum(logs - knots[-1], 0.0)
         return root * np.exp(np.interp(logs, knots, stds) + beyond)
@@ -106,7 +107,9 @@ class Calibration:
         """
         found = {}
         for kind in sorted(residuals, key=lambda kind: kind != "forces"):
-            errors, sds, _, numbers = residuals[kind].T
+            errors, sds, units, numbers = residuals[kind].T
+            if kind != "forces":  # units are n_atoms^-1/2, and errors and sds of totals divided by its inverse
+                errors, sds = np.sqrt(units) * errors, np.sqrt(units) * sds
             if len(errors) >= _MIN_LABELS:
                 found[kind] = KindCalibration.fit(errors, sds, np.array(element_sets)[numbers.astype(int)])
             elif "forces" in found:

@@ -15,6 +15,10 @@
     [soap]                  # parameters of SOAP
     cutoff = 5.0
 
+    [symmetry_functions]    # in place of SOAP; parameters of SymmetryFunctions, or the lists of an input.nn:
+    input_nn = "input.nn"
+    length_unit = "bohr"
+
     [pairs]                 # adds a PairDistances descriptor; parameters of PairDistances
 
     [dftd3]                 # fits on top of DFT-D3 dispersion; parameters of DFTD3
@@ -33,8 +37,9 @@ import tomllib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-from kernelff.descriptors import SOAP, PairDistances
+from kernelff.descriptors import SOAP, PairDistances, SymmetryFunctions
 from kernelff.dispersion import DFTD3
+from kernelff.io.input_nn import read_input_nn
 from kernelff.io.label_keys import LabelKeys
 from kernelff.io.safe_file import write_whole
 from kernelff.models import SparseGPR
@@ -54,9 +59,15 @@ def _known_keys():
         "model": {name: value for name, value in _parameters(SparseGPR).items() if name not in elsewhere},
         "config_sigmas": None,  # names of the user's groups
         "soap": _parameters(SOAP),
+        "symmetry_functions": _symmetry_parameters(),
         "pairs": _parameters(PairDistances),
         "dftd3": _parameters(DFTD3),
     }
+
+
+def _symmetry_parameters():
+    grid = {name: value for name, value in _parameters(SymmetryFunctions).items() if name != "functions"}
+    return grid | {"input_nn": "", "length_unit": ""}
 
 
 @dataclass(frozen=True)
@@ -66,14 +77,15 @@ class FitConfig:
     Attributes
     ----------
     data, model, config_sigmas, soap : dict
-    pairs, dftd3 : dict or None
-        None leaves the pair descriptor, or dispersion, out.
+    symmetry_functions, pairs, dftd3 : dict or None
+        None leaves them, the pair descriptor, or dispersion, out.
     """
 
     data: dict = field(default_factory=dict)
     model: dict = field(default_factory=dict)
     config_sigmas: dict = field(default_factory=dict)
     soap: dict = field(default_factory=dict)
+    symmetry_functions: dict | None = None
     pairs: dict | None = None
     dftd3: dict | None = None
 
@@ -102,12 +114,28 @@ class FitConfig:
 
     def make_model(self):
         """The unfitted SparseGPR."""
-        descriptors = [SOAP(**_spelt(self.soap))]
+        descriptors = [self._environments()]
         if self.pairs is not None:
             descriptors.append(_made(PairDistances, "pairs", self.pairs))
         chosen = descriptors[0] if len(descriptors) == 1 else descriptors
         baseline = None if self.dftd3 is None else _made(DFTD3, "dftd3", self.dftd3)
         return SparseGPR(chosen, **_spelt(self.model), config_sigmas=self.config_sigmas or None, baseline=baseline)
+
+    def _environments(self):
+        if self.symmetry_functions is None:
+            return SOAP(**_spelt(self.soap))
+        if self.soap:
+            raise ValueError("[soap] and [symmetry_functions]: give one of them, or add descriptors from Python")
+        values = dict(self.symmetry_functions)
+        if "input_nn" not in values:
+            return SymmetryFunctions(**values)
+        path = values.pop("input_nn")
+        if set(values) != {"length_unit"}:
+            raise ValueError(
+                '[symmetry_functions] input_nn: needs length_unit ("bohr" or "angstrom") and nothing else, '
+                f"got {', '.join(sorted(values)) or 'nothing'}"
+            )
+        return read_input_nn(path, **values)
 
 
 def _spelt(values):
@@ -183,7 +211,7 @@ def write_config(path, settings, comment=""):
     lines = [f"# {line}".rstrip() for line in comment.splitlines()]
     for entry in fields(settings):
         table = getattr(settings, entry.name)
-        if table or (table is not None and entry.name == "pairs"):
+        if table or (table is not None and entry.name in ("pairs", "symmetry_functions")):
             lines += ["", f"[{entry.name}]"]
             lines += [f"{_toml_key(key)} = {_toml(value)}" for key, value in table.items() if value is not None]
     write_whole(path, ("\n".join(lines).lstrip("\n") + "\n").encode())

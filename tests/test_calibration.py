@@ -28,7 +28,7 @@ def test_sds_rise_and_go_on_in_proportion(rng):
     found = KindCalibration.fit(rng.normal(size=500) * 5 * sds, sds)
     assert (np.diff(found.std(np.geomspace(1e-6, 10, 200))) >= 0).all()
     assert found.std(2.0) == pytest.approx(2 * found.std(1.0))
-    assert found.std(0.3, n_atoms=9) == pytest.approx(3 * found.std(0.1))
+    assert found.std(0.8, n_atoms=16) == pytest.approx(8 * found.std(0.1))
 
 
 def test_labels_fixed_by_symmetry_keep_to_themselves(rng):

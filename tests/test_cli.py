@@ -237,6 +237,26 @@ def test_a_failed_write_leaves_the_old_file(folder, tmp_path, monkeypatch):
 # --- settings --------------------------------------------------------------------
 
 
+def test_symmetry_functions_from_toml(folder, tmp_path):
+    config, model = tmp_path / "fit.toml", tmp_path / "cu.kff"
+    grid = "[model]\nn_sparse = 12\n[symmetry_functions]\ncutoff = 4.0\nn_radial = 4\nn_shells = 1\n"
+    config.write_text(grid)
+    assert run("fit", folder / "train.xyz", "--config", config, "--model", model)[0] == 0
+    assert "symmetry" in run("info", model)[1].lower()
+    (tmp_path / "input.nn").write_text(
+        "symfunction_short Cu 2 Cu 0.01 0.0 8.0\nsymfunction_short Cu 2 Cu 0.1 0.0 8.0\n"
+    )
+    lists = f'[model]\nn_sparse = 8\n[symmetry_functions]\ninput_nn = "{tmp_path / "input.nn"}"\n'
+    config.write_text(lists)
+    code, output = run("fit", folder / "train.xyz", "--config", config, "--model", model)
+    assert code == 1 and "needs length_unit" in output
+    config.write_text(lists + 'length_unit = "bohr"\n')
+    assert run("fit", folder / "train.xyz", "--config", config, "--model", model)[0] == 0
+    config.write_text(grid + "[soap]\ncutoff = 5.0\n")
+    code, output = run("fit", folder / "train.xyz", "--config", config, "--model", model)
+    assert code == 1 and "give one of them" in output
+
+
 def test_settings_from_toml_and_options(folder, tmp_path):
     config = tmp_path / "fit.toml"
     config.write_text(

@@ -199,8 +199,8 @@ def _calibration_table(evaluation, calibration, name):
     groups = [("", 1), ("calibration", 3), ("interval", 2), (f"seen on {name} frames", 2)]
     caption = (
         "By how much the posterior's standard deviation is too small in the middle of the held-out labels, and the "
-        "least one that is reported; for an energy or virial that is of one atom and grows with the square root of "
-        "their number. Intervals are the conformal ones of the held-out labels."
+        "least one that is reported; for an energy or virial that is of one atom and grows with the power 3/4 of their "
+        "number. Intervals are the conformal ones of the held-out labels."
     )
     return Table(header, rows, groups, caption=caption)
 
