@@ -244,14 +244,15 @@ def test_symmetry_functions_from_toml(folder, tmp_path):
     assert run("fit", folder / "train.xyz", "--config", config, "--model", model)[0] == 0
     assert "symmetry" in run("info", model)[1].lower()
     (tmp_path / "input.nn").write_text(
-        "symfunction_short Cu 2 Cu 0.01 0.0 8.0\nsymfunction_short Cu 2 Cu 0.1 0.0 8.0\n"
+        "cutoff_type 1\nsymfunction_short Cu 2 Cu 0.01 0.0 8.0\nsymfunction_short Cu 2 Cu 0.1 0.0 8.0\n"
     )
     lists = f'[model]\nn_sparse = 8\n[symmetry_functions]\ninput_nn = "{tmp_path / "input.nn"}"\n'
     config.write_text(lists)
     code, output = run("fit", folder / "train.xyz", "--config", config, "--model", model)
     assert code == 1 and "needs length_unit" in output
     config.write_text(lists + 'length_unit = "bohr"\n')
-    assert run("fit", folder / "train.xyz", "--config", config, "--model", model)[0] == 0
+    code, output = run("fit", folder / "train.xyz", "--config", config, "--model", model)
+    assert code == 0, output
     config.write_text(grid + "[soap]\ncutoff = 5.0\n")
     code, output = run("fit", folder / "train.xyz", "--config", config, "--model", model)
     assert code == 1 and "give one of them" in output
