@@ -136,8 +136,12 @@ def _curve(errors, sds):
     bins = np.array_split(order, int(np.clip(len(sds) // _LABELS_PER_BIN, 1, _MAX_BINS)))
     logs = np.array([np.log(np.maximum(sds[b], _LEAST)).mean() for b in bins])
     rms = np.array([np.log(max(np.sqrt(np.mean(errors[b] ** 2)), _LEAST)) for b in bins])
-    rising = IsotonicRegression().fit_transform(logs, rms, sample_weight=[len(b) for b in bins])
-    return tuple(map(float, np.exp(logs))), tuple(map(float, np.exp(rising)))
+    weights = np.array([len(b) for b in bins], dtype=float)
+    rising = IsotonicRegression().fit_transform(logs, rms, sample_weight=weights)
+    # bins that share a level become one knot: between knots the curve rises, so that no order of sds is lost
+    levels, level = np.unique(rising, return_inverse=True)
+    knots = np.bincount(level, weights * logs) / np.bincount(level, weights)
+    return tuple(map(float, np.exp(knots))), tuple(map(float, np.exp(levels)))
 
 
 def _tuples(values):
