@@ -3,7 +3,7 @@
 import numpy as np
 
 cimport cython
-from libc.stdint cimport int32_t, int64_t
+include "centres.pxi"
 
 from kernelff._soap import available_isas, chosen_isa
 
@@ -29,21 +29,7 @@ cdef extern from "moments.h":
         const double *coefficients
         const double *wide
 
-    ctypedef struct moments_pairs:
-        const int64_t *first
-        const int64_t *j
-        const double *vectors
-        const int32_t *species
-        int64_t start, stop
-
-    ctypedef struct moments_loops:
-        const char *isa
-        int lanes
-        int (*compute)(const moments_plan *, const moments_pairs *, double *) noexcept nogil
-        int (*gradients)(const moments_plan *, const moments_pairs *, double *, double *) noexcept nogil
-        int (*backward)(const moments_plan *, const moments_pairs *, const double *, double *) noexcept nogil
-
-    const moments_loops *moments_loops_find(const char *)
+    const centre_loops *moments_loops_find(const char *)
 
 
 MAX_BETA = 64  # of moments.c
@@ -53,14 +39,14 @@ _MU_STRIDE = 8
 def lanes_of(isa=None):
     """Number of float64 that the loops of an instruction set take together, and its name."""
     isa = chosen_isa() if isa is None else isa
-    cdef const moments_loops *loops = moments_loops_find(isa.encode())
+    cdef const centre_loops *loops = moments_loops_find(isa.encode())
     if loops == NULL:
         raise ValueError(f"isa: {isa!r} is not available here. Use one of {', '.join(available_isas())}.")
     return loops.lanes, loops.isa.decode()
 
 
 @cython.final
-cdef class Loops:
+cdef class Loops(CentreLoops):
     """Compiled loops bound to one program and one set of radial coefficients; immutable, shared between threads.
 
     Parameters
@@ -73,7 +59,6 @@ cdef class Loops:
     """
 
     cdef moments_plan plan
-    cdef const moments_loops *loops
     cdef object kept
 
     def __init__(self, tables, coefficients, min_dist, cutoff, scaling, isa):
@@ -106,78 +91,9 @@ cdef class Loops:
         plan.support = <const int32_t *>_at(self.kept["support"])
         plan.coefficients = <const double *>_at(coefficients)
         plan.wide = <const double *>_at(wide)
-
-    @property
-    def isa(self):
-        return self.loops.isa.decode()
-
-    def compute(self, const int64_t[::1] first, const int64_t[::1] j, const double[:, ::1] vectors,
-                const int32_t[::1] species, int64_t start, int64_t stop):
-        """q (stop - start, n_scalars) of centres start..stop-1."""
-        q = np.empty((stop - start, self.plan.n_scalars))
-        cdef double[:, ::1] out = q
-        cdef moments_pairs pairs = _pairs(first, j, vectors, species, start, stop)
-        cdef int status
-        if stop > start:
-            with nogil:
-                status = self.loops.compute(&self.plan, &pairs, &out[0, 0])
-            _raise(status)
-        return q
-
-    def gradients(self, const int64_t[::1] first, const int64_t[::1] j, const double[:, ::1] vectors,
-                  const int32_t[::1] species, int64_t start, int64_t stop):
-        """q (stop - start, n_scalars) and dq_i/dr_ij (their pairs, 3, n_scalars)."""
-        cdef int64_t n_pairs = first[stop] - first[start] if stop > start else 0
-        q = np.empty((stop - start, self.plan.n_scalars))
-        dq = np.empty((n_pairs, 3, self.plan.n_scalars))
-        cdef double[:, ::1] out = q
-        cdef double[:, :, ::1] slopes = dq
-        cdef moments_pairs pairs = _pairs(first, j, vectors, species, start, stop)
-        cdef double *slopes_at = &slopes[0, 0, 0] if n_pairs else NULL
-        cdef int status
-        if stop > start:
-            with nogil:
-                status = self.loops.gradients(&self.plan, &pairs, &out[0, 0], slopes_at)
-            _raise(status)
-        return q, dq
-
-    def backward(self, const int64_t[::1] first, const int64_t[::1] j, const double[:, ::1] vectors,
-                 const int32_t[::1] species, int64_t start, int64_t stop, const double[:, ::1] dE_dq):
-        """dE_i/dr_ij (pairs of centres start..stop-1, 3) from dE_i/dq_i (stop - start, n_scalars)."""
-        cdef int64_t n_pairs = first[stop] - first[start] if stop > start else 0
-        dE_dr = np.zeros((n_pairs, 3))
-        cdef double[:, ::1] out = dE_dr
-        cdef moments_pairs pairs = _pairs(first, j, vectors, species, start, stop)
-        cdef int status
-        if n_pairs:
-            with nogil:
-                status = self.loops.backward(&self.plan, &pairs, &dE_dq[0, 0], &out[0, 0])
-            _raise(status)
-        return dE_dr
+        self.plan_at, self.n_columns = plan, plan.n_scalars
 
 
 cdef _dtype(name):
     """Type of a table."""
     return np.int64 if name.startswith("first") else np.float64 if name == "weights" else np.int32
-
-
-cdef const void *_at(array):
-    """Address of an array that the caller keeps."""
-    return <const void *><size_t>array.ctypes.data
-
-
-cdef moments_pairs _pairs(const int64_t[::1] first, const int64_t[::1] j, const double[:, ::1] vectors,
-                          const int32_t[::1] species, int64_t start, int64_t stop):
-    cdef moments_pairs pairs
-    pairs.first = &first[0]
-    pairs.j = &j[0] if j.shape[0] else NULL
-    pairs.vectors = &vectors[0, 0] if vectors.shape[0] else NULL
-    pairs.species = &species[0] if species.shape[0] else NULL
-    pairs.start = start
-    pairs.stop = stop
-    return pairs
-
-
-cdef _raise(int status):
-    if status:
-        raise MemoryError("moment tensors: no memory for their scratch.")

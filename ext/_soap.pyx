@@ -5,7 +5,7 @@ import os
 import numpy as np
 
 cimport cython
-from libc.stdint cimport int32_t, int64_t
+include "centres.pxi"
 
 
 cdef extern from "soap.h":
@@ -23,22 +23,8 @@ cdef extern from "soap.h":
         const double *central
         int n_channels, n_features
 
-    ctypedef struct soap_pairs:
-        const int64_t *first
-        const int64_t *j
-        const double *vectors
-        const int32_t *species
-        int64_t start, stop
-
-    ctypedef struct soap_loops:
-        const char *isa
-        int lanes
-        int (*compute)(const soap_plan *, const soap_pairs *, double *) noexcept nogil
-        int (*gradients)(const soap_plan *, const soap_pairs *, double *, double *) noexcept nogil
-        int (*backward)(const soap_plan *, const soap_pairs *, const double *, double *) noexcept nogil
-
     void soap_plan_init(soap_plan *)
-    const soap_loops *soap_loops_find(const char *)
+    const centre_loops *soap_loops_find(const char *)
     int SOAP_MAX_L
 
 
@@ -66,7 +52,7 @@ def chosen_isa():
 
 
 @cython.final
-cdef class Loops:
+cdef class Loops(CentreLoops):
     """Compiled loops bound to one set of radial tables; immutable, shared freely between threads.
 
     Parameters
@@ -84,7 +70,6 @@ cdef class Loops:
 
     cdef soap_plan plan
     cdef soap_table tables[MAX_TABLES]
-    cdef const soap_loops *loops
     cdef object kept
 
     def __init__(self, cutoff, tables, table_of, central, shared, normalize, isa=None):
@@ -116,77 +101,9 @@ cdef class Loops:
         self.plan.table_of = &index[0, 0]
         self.plan.central = &centre[0, 0]
         soap_plan_init(&self.plan)
+        self.plan_at, self.n_columns = &self.plan, self.plan.n_features
         if (centre.shape[0], centre.shape[1]) != (self.plan.n_species + 1, self.plan.n_channels):
             raise ValueError(f"central: must be {self.plan.n_species + 1} rows of {self.plan.n_channels} channels.")
-
-    @property
-    def isa(self):
-        return self.loops.isa.decode()
-
-    @property
-    def n_features(self):
-        return self.plan.n_features
-
-    def compute(self, const int64_t[::1] first, const int64_t[::1] j, const double[:, ::1] vectors,
-                const int32_t[::1] species, int64_t start, int64_t stop):
-        """q (stop - start, n_features) of centres start..stop-1."""
-        q = np.empty((stop - start, self.plan.n_features))
-        cdef double[:, ::1] out = q
-        cdef soap_pairs pairs = _pairs(first, j, vectors, species, start, stop)
-        cdef int status
-        if stop > start:
-            with nogil:
-                status = self.loops.compute(&self.plan, &pairs, &out[0, 0])
-            _raise(status)
-        return q
-
-    def gradients(self, const int64_t[::1] first, const int64_t[::1] j, const double[:, ::1] vectors,
-                  const int32_t[::1] species, int64_t start, int64_t stop):
-        """q (stop - start, n_features) and dq_i/dr_ij (their pairs, 3, n_features)."""
-        cdef int64_t n_pairs = first[stop] - first[start] if stop > start else 0
-        q = np.empty((stop - start, self.plan.n_features))
-        dq = np.empty((n_pairs, 3, self.plan.n_features))
-        cdef double[:, ::1] out = q
-        cdef double[:, :, ::1] slopes = dq
-        cdef soap_pairs pairs = _pairs(first, j, vectors, species, start, stop)
-        cdef double *slopes_at = &slopes[0, 0, 0] if n_pairs else NULL
-        cdef int status
-        if stop > start:
-            with nogil:
-                status = self.loops.gradients(&self.plan, &pairs, &out[0, 0], slopes_at)
-            _raise(status)
-        return q, dq
-
-    def backward(self, const int64_t[::1] first, const int64_t[::1] j, const double[:, ::1] vectors,
-                 const int32_t[::1] species, int64_t start, int64_t stop, const double[:, ::1] dE_dq):
-        """dE_i/dr_ij (pairs of centres start..stop-1, 3) from dE_i/dq_i (stop - start, n_features)."""
-        cdef int64_t n_pairs = first[stop] - first[start] if stop > start else 0
-        dE_dr = np.zeros((n_pairs, 3))
-        cdef double[:, ::1] out = dE_dr
-        cdef soap_pairs pairs = _pairs(first, j, vectors, species, start, stop)
-        cdef int status
-        if n_pairs:
-            with nogil:
-                status = self.loops.backward(&self.plan, &pairs, &dE_dq[0, 0], &out[0, 0])
-            _raise(status)
-        return dE_dr
-
-
-cdef soap_pairs _pairs(const int64_t[::1] first, const int64_t[::1] j, const double[:, ::1] vectors,
-                       const int32_t[::1] species, int64_t start, int64_t stop):
-    cdef soap_pairs pairs
-    pairs.first = &first[0]
-    pairs.j = &j[0] if j.shape[0] else NULL
-    pairs.vectors = &vectors[0, 0] if vectors.shape[0] else NULL
-    pairs.species = &species[0] if species.shape[0] else NULL
-    pairs.start = start
-    pairs.stop = stop
-    return pairs
-
-
-cdef _raise(int status):
-    if status:
-        raise MemoryError("SOAP loops: no memory for their scratch.")
 
 
 def _to_lanes(values, lanes):

@@ -3,7 +3,7 @@
 import numpy as np
 
 cimport cython
-from libc.stdint cimport int32_t, int64_t
+include "centres.pxi"
 
 from kernelff._soap import available_isas, chosen_isa
 
@@ -43,27 +43,14 @@ cdef extern from "symmetry.h":
         const double *factors
         const double *offsets
 
-    ctypedef struct symmetry_pairs:
-        const int64_t *first
-        const int64_t *j
-        const double *vectors
-        const int32_t *species
-        int64_t start, stop
-
-    ctypedef struct symmetry_loops:
-        const char *isa
-        int (*compute)(const symmetry_plan *, const symmetry_pairs *, double *) noexcept nogil
-        int (*gradients)(const symmetry_plan *, const symmetry_pairs *, double *, double *) noexcept nogil
-        int (*backward)(const symmetry_plan *, const symmetry_pairs *, const double *, double *) noexcept nogil
-
-    const symmetry_loops *symmetry_loops_find(const char *)
+    const centre_loops *symmetry_loops_find(const char *)
 
 
 CUTOFF_FUNCTIONS = ("cosine", "tanh3")  # by their number in symmetry.h
 
 
 @cython.final
-cdef class Loops:
+cdef class Loops(CentreLoops):
     """Compiled loops bound to one list of symmetry functions; immutable, shared freely between threads.
 
     Parameters
@@ -76,7 +63,6 @@ cdef class Loops:
     """
 
     cdef symmetry_plan plan
-    cdef const symmetry_loops *loops
     cdef object kept
 
     def __init__(self, tables, cutoff_function, isa=None):
@@ -107,73 +93,4 @@ cdef class Loops:
         plan.run_closed = <const int32_t *>_at(self.kept["run_closed"])
         plan.factors = <const double *>_at(self.kept["factors"])
         plan.offsets = <const double *>_at(self.kept["offsets"])
-
-    @property
-    def isa(self):
-        return self.loops.isa.decode()
-
-    def compute(self, const int64_t[::1] first, const int64_t[::1] j, const double[:, ::1] vectors,
-                const int32_t[::1] species, int64_t start, int64_t stop):
-        """q (stop - start, n_columns) of centres start..stop-1."""
-        q = np.empty((stop - start, self.plan.n_columns))
-        cdef double[:, ::1] out = q
-        cdef symmetry_pairs pairs = _pairs(first, j, vectors, species, start, stop)
-        cdef int status
-        if stop > start:
-            with nogil:
-                status = self.loops.compute(&self.plan, &pairs, &out[0, 0])
-            _raise(status)
-        return q
-
-    def gradients(self, const int64_t[::1] first, const int64_t[::1] j, const double[:, ::1] vectors,
-                  const int32_t[::1] species, int64_t start, int64_t stop):
-        """q (stop - start, n_columns) and dq_i/dr_ij (their pairs, 3, n_columns)."""
-        cdef int64_t n_pairs = first[stop] - first[start] if stop > start else 0
-        q = np.empty((stop - start, self.plan.n_columns))
-        dq = np.zeros((n_pairs, 3, self.plan.n_columns))
-        cdef double[:, ::1] out = q
-        cdef double[:, :, ::1] slopes = dq
-        cdef symmetry_pairs pairs = _pairs(first, j, vectors, species, start, stop)
-        cdef double *slopes_at = &slopes[0, 0, 0] if n_pairs else NULL
-        cdef int status
-        if stop > start:
-            with nogil:
-                status = self.loops.gradients(&self.plan, &pairs, &out[0, 0], slopes_at)
-            _raise(status)
-        return q, dq
-
-    def backward(self, const int64_t[::1] first, const int64_t[::1] j, const double[:, ::1] vectors,
-                 const int32_t[::1] species, int64_t start, int64_t stop, const double[:, ::1] dE_dq):
-        """dE_i/dr_ij (pairs of centres start..stop-1, 3) from dE_i/dq_i (stop - start, n_columns)."""
-        cdef int64_t n_pairs = first[stop] - first[start] if stop > start else 0
-        dE_dr = np.zeros((n_pairs, 3))
-        cdef double[:, ::1] out = dE_dr
-        cdef symmetry_pairs pairs = _pairs(first, j, vectors, species, start, stop)
-        cdef int status
-        if n_pairs:
-            with nogil:
-                status = self.loops.backward(&self.plan, &pairs, &dE_dq[0, 0], &out[0, 0])
-            _raise(status)
-        return dE_dr
-
-
-cdef const void *_at(array):
-    """Address of an array that the caller keeps."""
-    return <const void *><size_t>array.ctypes.data
-
-
-cdef symmetry_pairs _pairs(const int64_t[::1] first, const int64_t[::1] j, const double[:, ::1] vectors,
-                           const int32_t[::1] species, int64_t start, int64_t stop):
-    cdef symmetry_pairs pairs
-    pairs.first = &first[0]
-    pairs.j = &j[0] if j.shape[0] else NULL
-    pairs.vectors = &vectors[0, 0] if vectors.shape[0] else NULL
-    pairs.species = &species[0] if species.shape[0] else NULL
-    pairs.start = start
-    pairs.stop = stop
-    return pairs
-
-
-cdef _raise(int status):
-    if status:
-        raise MemoryError("symmetry functions: no memory for their scratch.")
+        self.plan_at, self.n_columns = plan, plan.n_columns

@@ -51,7 +51,7 @@ static size_t layout(scratch *s, const moments_plan *plan, int mode, char *at)
     return (size_t)(at - begin);
 }
 
-static void *open_scratch(scratch *s, const moments_plan *plan, const moments_pairs *pairs, int mode)
+static void *open_scratch(scratch *s, const moments_plan *plan, const centre_pairs *pairs, int mode)
 {
     int64_t most = 0;
     for (int64_t i = pairs->start; i < pairs->stop; i++)
@@ -73,7 +73,7 @@ INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 /* ---- neighbours and radial functions ------------------------------------------------------------- */
 
 /* Neighbour k of the centre in lane u goes to slot k; lanes that have none hold one at the cutoff, where f = df = 0. */
-static void fill_slots(scratch *s, const moments_plan *plan, const moments_pairs *pairs, int64_t begin)
+static void fill_slots(scratch *s, const moments_plan *plan, const centre_pairs *pairs, int64_t begin)
 {
     int64_t count[LANES] = {0}, most = 0;
     double limit = plan->cutoff * plan->cutoff, *x = (double *)s->x, *y = (double *)s->y, *z = (double *)s->z;
@@ -236,7 +236,7 @@ static void store_values(const scratch *s, const moments_plan *plan, int64_t n_c
             q[u * plan->n_scalars + b] = nodes[(int64_t)plan->scalars[b] * LANES + u];
 }
 
-static void forward(scratch *s, const moments_plan *plan, const moments_pairs *pairs, int64_t begin, int slopes)
+static void forward(scratch *s, const moments_plan *plan, const centre_pairs *pairs, int64_t begin, int slopes)
 {
     fill_slots(s, plan, pairs, begin);
     radial_functions(s, plan, slopes);
@@ -244,8 +244,9 @@ static void forward(scratch *s, const moments_plan *plan, const moments_pairs *p
     contract(plan, s->nodes);
 }
 
-static int compute(const moments_plan *plan, const moments_pairs *pairs, double *q)
+static int compute(const void *of, const centre_pairs *pairs, double *q)
 {
+    const moments_plan *plan = of;
     scratch s;
     void *memory = open_scratch(&s, plan, pairs, VALUES);
     if (!memory)
@@ -260,4 +261,4 @@ static int compute(const moments_plan *plan, const moments_pairs *pairs, double 
 
 #include "moments_derivatives.h"
 
-const moments_loops JOIN(moments_loops_, ISA) = {TEXT(ISA), LANES, compute, gradients, backward};
+const centre_loops JOIN(moments_loops_, ISA) = {TEXT(ISA), LANES, compute, gradients, backward};

@@ -6,7 +6,7 @@
 #ifndef KERNELFF_MOMENTS_H
 #define KERNELFF_MOMENTS_H
 
-#include <stdint.h>
+#include "centres.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -36,26 +36,8 @@ typedef struct {
     const double *wide;                         /* the same [n_species][n_species][n_beta][mu_stride] */
 } moments_plan;
 
-/* Neighbours of all atoms in compressed rows; the loops take centres start..stop-1. */
-typedef struct {
-    const int64_t *first, *j;          /* [n_atoms + 1], [n_pairs] */
-    const double *vectors;             /* [n_pairs][3] */
-    const int32_t *species;            /* [n_atoms] index into the plan's species */
-    int64_t start, stop;
-} moments_pairs;
 
-typedef struct {
-    const char *isa;
-    int lanes;
-    /* q [stop - start][n_scalars] */
-    int (*compute)(const moments_plan *, const moments_pairs *, double *q);
-    /* dq [pairs of these centres][3][n_scalars] = dq_i/dr_ij in list order */
-    int (*gradients)(const moments_plan *, const moments_pairs *, double *q, double *dq);
-    /* dE_dq [stop - start][n_scalars] -> dE_dr [pairs of these centres][3], zeroed by the caller */
-    int (*backward)(const moments_plan *, const moments_pairs *, const double *dE_dq, double *dE_dr);
-} moments_loops;
-
-const moments_loops *moments_loops_find(const char *isa); /* "base", "avx2", "avx512"; NULL if not here */
+const centre_loops *moments_loops_find(const char *isa); /* "base", "avx2", "avx512"; NULL if not here */
 
 #ifdef __cplusplus
 }

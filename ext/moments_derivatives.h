@@ -87,8 +87,9 @@ static void store_pulls(const scratch *s, const moments_plan *plan, int64_t base
     }
 }
 
-static int backward(const moments_plan *plan, const moments_pairs *pairs, const double *dE_dq, double *dE_dr)
+static int backward(const void *of, const centre_pairs *pairs, const double *dE_dq, double *dE_dr)
 {
+    const moments_plan *plan = of;
     scratch s;
     void *memory = open_scratch(&s, plan, pairs, ADJOINT);
     if (!memory)
@@ -213,7 +214,7 @@ static void store_rows(const scratch *s, const moments_plan *plan, int64_t k, in
     }
 }
 
-static void zero_far(const moments_plan *plan, const moments_pairs *pairs, double *dq)
+static void zero_far(const moments_plan *plan, const centre_pairs *pairs, double *dq)
 {
     int64_t base = pairs->first[pairs->start];
     for (int64_t p = base; p < pairs->first[pairs->stop]; p++) {
@@ -223,8 +224,9 @@ static void zero_far(const moments_plan *plan, const moments_pairs *pairs, doubl
     }
 }
 
-static int gradients(const moments_plan *plan, const moments_pairs *pairs, double *q, double *dq)
+static int gradients(const void *of, const centre_pairs *pairs, double *q, double *dq)
 {
+    const moments_plan *plan = of;
     scratch s;
     void *memory = open_scratch(&s, plan, pairs, ROWS);
     if (!memory)

@@ -93,7 +93,7 @@ static void fill_packed_weights(scratch *s, const soap_plan *plan)
                 *w++ = (u == v ? 1.0 : sqrt(2.0)) / sqrt(2.0 * l + 1.0);
 }
 
-static void *open_scratch(scratch *s, const soap_plan *plan, const soap_pairs *pairs, int derivatives)
+static void *open_scratch(scratch *s, const soap_plan *plan, const centre_pairs *pairs, int derivatives)
 {
     int64_t most = 1;
     for (int64_t i = pairs->start; i < pairs->stop; i++)
@@ -122,7 +122,7 @@ static void *open_scratch(scratch *s, const soap_plan *plan, const soap_pairs *p
 /* ---- geometry, harmonics, radial functions ------------------------------------------------------ */
 
 /* Pairs of centre i inside the cutoff, sorted by element; the last block is padded with r = cutoff. */
-static void gather(scratch *s, const soap_plan *plan, const soap_pairs *pairs, int64_t i)
+static void gather(scratch *s, const soap_plan *plan, const centre_pairs *pairs, int64_t i)
 {
     double cutoff2 = plan->cutoff * plan->cutoff;
     int64_t n = 0;
@@ -371,7 +371,7 @@ static void weigh(scratch *s, const soap_plan *plan)
 }
 
 /* All of one centre up to the weighted spectrum times scale, in s->p. */
-static void centre(scratch *s, const soap_plan *plan, const soap_pairs *pairs, int64_t i)
+static void centre(scratch *s, const soap_plan *plan, const centre_pairs *pairs, int64_t i)
 {
     gather(s, plan, pairs, i);
     for (int64_t k = 0; k < s->n; k += LANES)
@@ -391,8 +391,9 @@ static void centre(scratch *s, const soap_plan *plan, const soap_pairs *pairs, i
         *(uvec *)(s->p + d) *= s->scale;
 }
 
-static int compute(const soap_plan *plan, const soap_pairs *pairs, double *q)
+static int compute(const void *of, const centre_pairs *pairs, double *q)
 {
+    const soap_plan *plan = of;
     scratch s;
     void *memory = open_scratch(&s, plan, pairs, 0);
     if (!memory)
@@ -407,4 +408,4 @@ static int compute(const soap_plan *plan, const soap_pairs *pairs, double *q)
 
 #include "soap_derivatives.h"
 
-const soap_loops JOIN(soap_loops_, ISA) = {TEXT(ISA), LANES, compute, gradients, backward};
+const centre_loops JOIN(soap_loops_, ISA) = {TEXT(ISA), LANES, compute, gradients, backward};

@@ -8,7 +8,7 @@
 #ifndef KERNELFF_SOAP_H
 #define KERNELFF_SOAP_H
 
-#include <stdint.h>
+#include "centres.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -50,27 +50,9 @@ typedef struct {
     soap_move moves[3][SOAP_MAX_L * SOAP_MAX_L];
 } soap_plan;
 
-/* Neighbours of all atoms in compressed rows; the loops take centres start..stop-1. */
-typedef struct {
-    const int64_t *first, *j;        /* [n_atoms + 1], [n_pairs] */
-    const double *vectors;           /* [n_pairs][3] */
-    const int32_t *species;          /* [n_atoms] index into the plan's species; -1: no neighbour */
-    int64_t start, stop;
-} soap_pairs;
-
-typedef struct {
-    const char *isa;
-    int lanes;
-    /* q [stop - start][n_features] */
-    int (*compute)(const soap_plan *, const soap_pairs *, double *q);
-    /* dq [pairs of these centres][3][n_features] = dq_i/dr_ij in list order */
-    int (*gradients)(const soap_plan *, const soap_pairs *, double *q, double *dq);
-    /* dE_dq [stop - start][n_features] -> dE_dr [pairs of these centres][3] */
-    int (*backward)(const soap_plan *, const soap_pairs *, const double *dE_dq, double *dE_dr);
-} soap_loops;
 
 void soap_plan_init(soap_plan *plan);
-const soap_loops *soap_loops_find(const char *isa); /* "base", "avx2", "avx512"; NULL if not here */
+const centre_loops *soap_loops_find(const char *isa); /* "base", "avx2", "avx512"; NULL if not here */
 
 #ifdef __cplusplus
 }

@@ -109,8 +109,9 @@ static void adjoint_pairs(scratch *s, const soap_plan *plan, int64_t v, int64_t 
     }
 }
 
-static int backward(const soap_plan *plan, const soap_pairs *pairs, const double *dE_dq, double *dE_dr)
+static int backward(const void *of, const centre_pairs *pairs, const double *dE_dq, double *dE_dr)
 {
+    const soap_plan *plan = of;
     scratch s;
     void *memory = open_scratch(&s, plan, pairs, 1);
     if (!memory)
@@ -240,8 +241,9 @@ static void gradients_of_centre(scratch *s, const soap_plan *plan, int64_t first
     }
 }
 
-static int gradients(const soap_plan *plan, const soap_pairs *pairs, double *q, double *dq)
+static int gradients(const void *of, const centre_pairs *pairs, double *q, double *dq)
 {
+    const soap_plan *plan = of;
     scratch s;
     void *memory = open_scratch(&s, plan, pairs, 1);
     if (!memory)

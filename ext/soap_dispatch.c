@@ -1,28 +1,11 @@
 /* Baseline part of the SOAP loops: constants of a plan and the choice of instruction set. */
+#include "dispatch.h"
 #include "soap.h"
 
 #include <math.h>
 #include <string.h>
 
-extern const soap_loops soap_loops_base;
-#ifdef KERNELFF_X86
-extern const soap_loops soap_loops_avx2, soap_loops_avx512;
-#endif
-
-const soap_loops *soap_loops_find(const char *isa)
-{
-    if (!strcmp(isa, "base"))
-        return &soap_loops_base;
-#ifdef KERNELFF_X86
-    __builtin_cpu_init();
-    if (!strcmp(isa, "avx2") && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        return &soap_loops_avx2;
-    if (!strcmp(isa, "avx512") && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma"))
-        return &soap_loops_avx512;
-#endif
-    return 0;
-}
+DISPATCH(soap)
 
 /* Normalised associated Legendre functions without (sin theta)^m, orthonormal real harmonics:
  *   P_mm = start[m],  P_lm = a[l][m] (z P_(l-1)m - b[l][m] P_(l-2)m). */

@@ -55,7 +55,7 @@ static size_t layout(scratch *s, const symmetry_plan *plan, char *at)
     return (size_t)(at - begin);
 }
 
-static void *open_scratch(scratch *s, const symmetry_plan *plan, const symmetry_pairs *pairs, int mode)
+static void *open_scratch(scratch *s, const symmetry_plan *plan, const centre_pairs *pairs, int mode)
 {
     int64_t most = 0;
     for (int64_t i = pairs->start; i < pairs->stop; i++)
@@ -146,7 +146,7 @@ INLINE void angular_factors(const symmetry_plan *plan, const symmetry_run *run, 
 /* ---- one centre ---------------------------------------------------------------------------------- */
 
 /* Pairs of centre i inside the cutoff, sorted by channel, with their radial functions; pads see nothing. */
-static void gather(scratch *s, const symmetry_plan *plan, const symmetry_pairs *pairs, int64_t i)
+static void gather(scratch *s, const symmetry_plan *plan, const centre_pairs *pairs, int64_t i)
 {
     int64_t n = 0;
     for (int a = 0; a < plan->n_species; a++) {
@@ -358,7 +358,7 @@ INLINE void three_bodies(scratch *s, const symmetry_plan *plan, const double *fa
 }
 
 /* Sums of one centre and, by mode, their slopes; q unless NULL. */
-INLINE void centre(scratch *s, const symmetry_plan *plan, const symmetry_pairs *pairs, int64_t i, double *q,
+INLINE void centre(scratch *s, const symmetry_plan *plan, const centre_pairs *pairs, int64_t i, double *q,
                    const int mode)
 {
     int64_t columns = plan->n_columns, row = pairs->species[i] * columns;
@@ -372,8 +372,9 @@ INLINE void centre(scratch *s, const symmetry_plan *plan, const symmetry_pairs *
         q[f] = factors[f] * total(*(vec *)(s->sums + f * LANES)) + offsets[f];
 }
 
-static int compute(const symmetry_plan *plan, const symmetry_pairs *pairs, double *q)
+static int compute(const void *of, const centre_pairs *pairs, double *q)
 {
+    const symmetry_plan *plan = of;
     scratch s;
     void *memory = open_scratch(&s, plan, pairs, VALUES);
     if (!memory)
@@ -391,13 +392,15 @@ static double slope(const scratch *s, const double *slopes, int64_t k, int c)
     return slopes[3 * s->capacity + k] * unit[k] + slopes[c * s->capacity + k];
 }
 
-static int gradients(const symmetry_plan *plan, const symmetry_pairs *pairs, double *q, double *dq)
+static int gradients(const void *of, const centre_pairs *pairs, double *q, double *dq)
 {
+    const symmetry_plan *plan = of;
     scratch s;
     int64_t columns = plan->n_columns;
     void *memory = open_scratch(&s, plan, pairs, ROWS);
     if (!memory)
         return SYMMETRY_NO_MEMORY;
+    memset(dq, 0, sizeof(double) * 3 * columns * (pairs->first[pairs->stop] - pairs->first[pairs->start]));
     for (int64_t i = pairs->start; i < pairs->stop; i++, q += columns) {
         centre(&s, plan, pairs, i, q, ROWS);
         const double *factors = plan->factors + pairs->species[i] * columns;
@@ -412,8 +415,9 @@ static int gradients(const symmetry_plan *plan, const symmetry_pairs *pairs, dou
     return SYMMETRY_OK;
 }
 
-static int backward(const symmetry_plan *plan, const symmetry_pairs *pairs, const double *dE_dq, double *dE_dr)
+static int backward(const void *of, const centre_pairs *pairs, const double *dE_dq, double *dE_dr)
 {
+    const symmetry_plan *plan = of;
     scratch s;
     void *memory = open_scratch(&s, plan, pairs, ADJOINT);
     if (!memory)
@@ -431,4 +435,4 @@ static int backward(const symmetry_plan *plan, const symmetry_pairs *pairs, cons
     return SYMMETRY_OK;
 }
 
-const symmetry_loops JOIN(symmetry_loops_, ISA) = {TEXT(ISA), compute, gradients, backward};
+const centre_loops JOIN(symmetry_loops_, ISA) = {TEXT(ISA), LANES, compute, gradients, backward};

@@ -6,7 +6,7 @@
 #ifndef KERNELFF_SYMMETRY_H
 #define KERNELFF_SYMMETRY_H
 
-#include <stdint.h>
+#include "centres.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -62,25 +62,8 @@ typedef struct {
     const double *factors, *offsets;   /* [n_species (centre)][n_columns]: q = factor sum + offset; factor 0: not listed */
 } symmetry_plan;
 
-/* Neighbours of all atoms in compressed rows; the loops take centres start..stop-1. */
-typedef struct {
-    const int64_t *first, *j;          /* [n_atoms + 1], [n_pairs] */
-    const double *vectors;             /* [n_pairs][3] */
-    const int32_t *species;            /* [n_atoms] index into the plan's species */
-    int64_t start, stop;
-} symmetry_pairs;
 
-typedef struct {
-    const char *isa;
-    /* q [stop - start][n_columns] */
-    int (*compute)(const symmetry_plan *, const symmetry_pairs *, double *q);
-    /* dq [pairs of these centres][3][n_columns] = dq_i/dr_ij in list order, zeroed by the caller */
-    int (*gradients)(const symmetry_plan *, const symmetry_pairs *, double *q, double *dq);
-    /* dE_dq [stop - start][n_columns] -> dE_dr [pairs of these centres][3], zeroed by the caller */
-    int (*backward)(const symmetry_plan *, const symmetry_pairs *, const double *dE_dq, double *dE_dr);
-} symmetry_loops;
-
-const symmetry_loops *symmetry_loops_find(const char *isa); /* "base", "avx2", "avx512"; NULL if not here */
+const centre_loops *symmetry_loops_find(const char *isa); /* "base", "avx2", "avx512"; NULL if not here */
 
 #ifdef __cplusplus
 }

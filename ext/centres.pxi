@@ -1,0 +1,101 @@
+"""What the doors to the compiled descriptors have in common; included by each of them."""
+
+from libc.stdint cimport int32_t, int64_t
+
+
+cdef extern from "centres.h":
+    ctypedef struct centre_pairs:
+        const int64_t *first
+        const int64_t *j
+        const double *vectors
+        const int32_t *species
+        int64_t start, stop
+
+    ctypedef struct centre_loops:
+        const char *isa
+        int lanes
+        int (*compute)(const void *, const centre_pairs *, double *) noexcept nogil
+        int (*gradients)(const void *, const centre_pairs *, double *, double *) noexcept nogil
+        int (*backward)(const void *, const centre_pairs *, const double *, double *) noexcept nogil
+
+
+cdef class CentreLoops:
+    """Compiled loops bound to a plan; a subclass keeps the plan and sets the attributes below."""
+
+    cdef const void *plan_at
+    cdef const centre_loops *loops
+    cdef int64_t n_columns
+
+    @property
+    def isa(self):
+        return self.loops.isa.decode()
+
+    @property
+    def n_features(self):
+        return self.n_columns
+
+    def compute(self, const int64_t[::1] first, const int64_t[::1] j, const double[:, ::1] vectors,
+                const int32_t[::1] species, int64_t start, int64_t stop):
+        """q (stop - start, n_features) of centres start..stop-1."""
+        q = np.empty((stop - start, self.n_columns))
+        cdef double[:, ::1] out = q
+        cdef centre_pairs pairs = _pairs(first, j, vectors, species, start, stop)
+        cdef int status
+        if stop > start:
+            with nogil:
+                status = self.loops.compute(self.plan_at, &pairs, &out[0, 0])
+            _raise(status)
+        return q
+
+    def gradients(self, const int64_t[::1] first, const int64_t[::1] j, const double[:, ::1] vectors,
+                  const int32_t[::1] species, int64_t start, int64_t stop):
+        """q (stop - start, n_features) and dq_i/dr_ij (their pairs, 3, n_features)."""
+        cdef int64_t n_pairs = first[stop] - first[start] if stop > start else 0
+        q = np.empty((stop - start, self.n_columns))
+        dq = np.empty((n_pairs, 3, self.n_columns))
+        cdef double[:, ::1] out = q
+        cdef double[:, :, ::1] slopes = dq
+        cdef centre_pairs pairs = _pairs(first, j, vectors, species, start, stop)
+        cdef double *slopes_at = &slopes[0, 0, 0] if n_pairs else NULL
+        cdef int status
+        if stop > start:
+            with nogil:
+                status = self.loops.gradients(self.plan_at, &pairs, &out[0, 0], slopes_at)
+            _raise(status)
+        return q, dq
+
+    def backward(self, const int64_t[::1] first, const int64_t[::1] j, const double[:, ::1] vectors,
+                 const int32_t[::1] species, int64_t start, int64_t stop, const double[:, ::1] dE_dq):
+        """dE_i/dr_ij (pairs of centres start..stop-1, 3) from dE_i/dq_i (stop - start, n_features)."""
+        cdef int64_t n_pairs = first[stop] - first[start] if stop > start else 0
+        dE_dr = np.zeros((n_pairs, 3))
+        cdef double[:, ::1] out = dE_dr
+        cdef centre_pairs pairs = _pairs(first, j, vectors, species, start, stop)
+        cdef int status
+        if n_pairs:
+            with nogil:
+                status = self.loops.backward(self.plan_at, &pairs, &dE_dq[0, 0], &out[0, 0])
+            _raise(status)
+        return dE_dr
+
+
+cdef centre_pairs _pairs(const int64_t[::1] first, const int64_t[::1] j, const double[:, ::1] vectors,
+                         const int32_t[::1] species, int64_t start, int64_t stop):
+    cdef centre_pairs pairs
+    pairs.first = &first[0]
+    pairs.j = &j[0] if j.shape[0] else NULL
+    pairs.vectors = &vectors[0, 0] if vectors.shape[0] else NULL
+    pairs.species = &species[0] if species.shape[0] else NULL
+    pairs.start = start
+    pairs.stop = stop
+    return pairs
+
+
+cdef _raise(int status):
+    if status:
+        raise MemoryError("no memory for the scratch of the compiled loops.")
+
+
+cdef inline const void *_at(array):
+    """Address of an array that the caller keeps."""
+    return <const void *><size_t>array.ctypes.data
