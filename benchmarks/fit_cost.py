@@ -76,7 +76,8 @@ def worker(options):
         options.cutoff, n_max=8, l_max=8, atom_sigma=0.5, cutoff_width=0.5, radial_basis="quip", scaling_exponent=0
     )
     e0 = {int(train[0].numbers[0]): options.e0}
-    model = kff.SparseGPR(soap, n_sparse=options.n_sparse, sigma_energy=0.01, sigma_forces=0.05, e0=e0, n_jobs=1)
+    noise = {"sigma_energy": 0.01, "sigma_forces": 0.05, "hyperparameters": "fixed"}
+    model = kff.SparseGPR(soap, n_sparse=options.n_sparse, **noise, e0=e0, n_jobs=1)
     model.fit(train)
     usage = resource.getrusage(resource.RUSAGE_SELF)
     facts = {"cpu_s": usage.ru_utime + usage.ru_stime, "peak_MB": usage.ru_maxrss / 1e3, **model.fit_time_}

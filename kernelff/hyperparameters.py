@@ -117,7 +117,9 @@ def choose(method, folds, start, given, floors, n_frames):
     """
     kinds = [kind for kind in KINDS if kind in folds.total and kind not in given]
     free = kinds + [family for family in range(len(start.priors)) if family not in given]
-    if method == "evidence":
+    if not free:
+        found = start
+    elif method == "evidence":
         found = _by_evidence(folds, start, free, floors, n_frames)
     else:
         found = _by_errors(folds, start, free, floors, n_frames) if len(folds) > 1 else start
@@ -129,7 +131,7 @@ def without_needless_nuisance(folds, parameters):
 
     Clearly: beyond three of its posterior sds, times the factor by which those of held-out labels are too small.
     """
-    if len(folds) < 2:
+    if len(folds) < 2 or parameters.nuisance == NO_NUISANCE:
         return parameters
     columns = folds.columns
     system = System(folds.total, parameters.sigmas, columns.prior_std(parameters.priors, parameters.nuisance))
