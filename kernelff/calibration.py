@@ -127,6 +127,11 @@ class Calibration:
 
     @classmethod
     def from_dict(cls, values):
+        if any(one and "curves" not in one for one in values.values()):
+            raise ValueError(
+                "calibration: this model was written by an earlier development version of kernelff, whose error bars "
+                "this one cannot read. Fit it again."
+            )
         return cls(**{kind: one and KindCalibration(**_tuples(one)) for kind, one in values.items()})
 
 

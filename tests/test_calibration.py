@@ -89,3 +89,9 @@ def test_calibration_goes_into_the_model_file(tmp_path):
 def test_without_calibration_sds_are_the_posteriors():
     assert Calibration().std("forces", np.array([0.1, 0.2])) == pytest.approx([0.1, 0.2])
     assert Calibration.from_dict(Calibration().to_dict()) == Calibration()
+
+
+def test_error_bars_of_earlier_versions_are_refused():
+    old = {"energy": None, "virial": None, "forces": {"scale": 10.0, "floor": 0.1, "quantiles": {}, "n": 9}}
+    with pytest.raises(ValueError, match="earlier development version"):
+        Calibration.from_dict(old)
