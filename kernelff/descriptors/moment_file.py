@@ -12,6 +12,7 @@ from kernelff.descriptors.moment_tensors import checked_coefficients
 # somewhat more than level 28 has: 17366 moments, 2445 scalars
 _MOST_MOMENTS, _MOST_PRODUCTS, _MOST_SCALARS = 40_000, 1_000_000, 4_000
 _HIGHEST_MU, _HIGHEST_NU, _LARGEST_COEFFICIENT = 63, 20, 2**53
+_MOST_FACTORS = 8  # moments; the templates of MLIP have 4
 _REMEDY = "The file is damaged or not an MTP of MLIP; copy it again"
 
 
@@ -120,6 +121,7 @@ def file_program(basic, times, mapping, n_moments):
             made[factor] & (last[factor] < row), times, "alpha_index_times", "uses a moment before it is complete"
         )
     _check_rows(made[mapping], mapping, "alpha_moment_mapping", "names a moment that no product makes")
+    _check_degree(n_basic, times, n_moments)
     order = np.argsort(last[n_basic:], kind="stable")
     order = n_basic + order[last[n_basic:][order] >= 0]
     new = np.arange(n_moments)
@@ -150,6 +152,15 @@ def _check_sizes(basic, times, mapping, n_moments):
     _check_rows(moderate, times, "alpha_index_times", "has a coefficient beyond 2^53")
     inside = (mapping >= 0) & (mapping < n_moments)
     _check_rows(inside, mapping, "alpha_moment_mapping", f"names a moment outside 0 to {n_moments - 1}")
+
+
+def _check_degree(n_basic, times, n_moments):
+    """Refuse products of more factors than any MTP has, whose values would soon overflow."""
+    degree = [1] * n_basic + [0] * (n_moments - n_basic)
+    for row, (i, j, _, k) in enumerate(times.tolist()):
+        degree[k] = max(degree[k], degree[i] + degree[j])
+        if degree[k] > _MOST_FACTORS:
+            raise ValueError(f"alpha_index_times: entry {row} has more than {_MOST_FACTORS} factors. {_REMEDY}.")
 
 
 def _check_rows(fine, table, name, fault):

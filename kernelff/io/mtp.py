@@ -101,8 +101,8 @@ def write_mtp(model, path):
     write_whole(path, _text(potential, types).encode())
     if potential.repulsion is not None:
         warnings.warn(
-            f"model: its ZBL repulsion (below {potential.repulsion.cutoff:.2f} Å) is not in the .mtp file, which has no "
-            "place for it; nothing changes at distances that the training frames have. Where atoms may come closer, "
+            f"model: its ZBL repulsion (below {potential.repulsion.cutoff:.2f} Å) is not in the .mtp file, which has "
+            "no place for it; nothing changes at distances that the training frames have. Where atoms may come closer, "
             "run the kernelff model, or add a repulsion in LAMMPS.",
             stacklevel=2,
         )
@@ -111,12 +111,12 @@ def write_mtp(model, path):
 
 def _checked_types(species, n_types, name):
     """Atomic numbers of the types."""
-    if species is None or (isinstance(species, (str, int)) and n_types > 1):
+    if species is None:
         raise ValueError(
             f"species: {name!r} holds {n_types} types without their elements. Pass their elements in order, as in "
             f"load(path, species={list(range(42, 42 + n_types))}), or kernelff convert FILE model.kff --species Mo,..."
         )
-    given = [species] if isinstance(species, (str, int)) else list(species)
+    given = [species] if np.ndim(species) == 0 else list(species)
     types = [atomic_numbers.get(z, 0) if isinstance(z, str) else z for z in given]
     if not all(is_whole(z) and 1 <= z < len(chemical_symbols) for z in types) or len(set(types)) < len(types):
         raise ValueError(f"species: must be different atomic numbers or symbols of elements, got {given!r}.")

@@ -21,6 +21,7 @@ import numpy as np
 from kernelff._moments import MAX_BETA
 
 _LARGEST_TEXT = 30_000_000  # bytes; level 28 takes about 5 million
+_LARGEST_NUMBER = 1e30  # products of four moments stay finite
 _SELECTION = b"#MVS"  # of an .almtp; what follows is partly binary
 _ALIASES = {
     "min_val": "min_dist",
@@ -98,8 +99,8 @@ def _document(fields, has_selection):
     n_types, n_radial, size = (count[name] for name in ("species_count", "radial_funcs_count", "radial_basis_size"))
     if not (1 <= n_types <= 118 and n_radial >= 1 and 1 <= size <= MAX_BETA):
         raise ValueError(
-            f"species_count {n_types}, radial_funcs_count {n_radial} and radial_basis_size {size} must be from 1 to 118, "
-            f"at least 1, and from 1 to {MAX_BETA}. {_COPY}"
+            f"species_count {n_types}, radial_funcs_count {n_radial} and radial_basis_size {size} must be from 1 to "
+            f"118, at least 1, and from 1 to {MAX_BETA}. {_COPY}"
         )
     if not 1 <= count["alpha_scalar_moments"]:
         raise ValueError(f"alpha_scalar_moments is 0: the file has no basis functions. {_COPY}")
@@ -140,13 +141,12 @@ def _fields(text):
             name = _ALIASES.get(name, name)
             if name in fields:
                 raise ValueError(f"{name} stands twice. {_COPY}")
-            fields[name] = section = [] if line == "radial_coeffs" else None
-            if equals:
-                fields[name] = _whole_list(value, lines)
+            section = [] if name == "radial_coeffs" and not value else None
+            fields[name] = _whole_list(value, lines) if section is None else section
         elif line:
             raise ValueError(f"cannot read the line {line[:60]!r}; fields are written as 'name = value'. {_COPY}")
     for name in sorted(set(fields) - _KNOWN):
-        warnings.warn(f"{name[:60]!r} is no field of an .mtp file known here; it is passed over.", stacklevel=6)
+        warnings.warn(f"{name[:60]!r} is no field of an .mtp file known here; it is passed over.", stacklevel=5)
     return fields
 
 
@@ -199,8 +199,8 @@ def _number(text, name):
         value = float(text)
     except ValueError:
         raise ValueError(f"{name}: {text[:40]!r} is no number. {_COPY}") from None
-    if not np.isfinite(value) or "_" in text:
-        raise ValueError(f"{name}: {text[:40]!r} is no finite number. {_COPY}")
+    if not abs(value) <= _LARGEST_NUMBER or "_" in text:
+        raise ValueError(f"{name}: {text[:40]!r} is no number up to {_LARGEST_NUMBER:g}. {_COPY}")
     return value
 
 
