@@ -165,6 +165,7 @@ def test_products_in_another_order(tmp_path):
 DAMAGES = {
     "MTP\n": ("XTP\n", "must begin with a line 'MTP'"),
     "version = 1.1.0": ("version = 2.0", "version = 2.0 is not supported"),
+    "potential_tag = ": ("magnetic_basis_type = BChebyshev", "is a magnetic MTP"),
     "RBChebyshev": ("RBTaylor", "only RBChebyshev"),
     "species_count = 2": ("species_count = 3", "radial_coeffs: the pair 0-2 needs 2 lists"),
     "scaling = 1": ("scaling = nan1", "scaling: 'nan1.0"),

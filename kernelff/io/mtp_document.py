@@ -145,6 +145,8 @@ def _fields(text):
             fields[name] = _whole_list(value, lines) if section is None else section
         elif line:
             raise ValueError(f"cannot read the line {line[:60]!r}; fields are written as 'name = value'. {_COPY}")
+    if any("mag" in name for name in fields):
+        raise ValueError("is a magnetic MTP, which is not supported. Run it with MLIP or motep.")
     for name in sorted(set(fields) - _KNOWN):
         warnings.warn(f"{name[:60]!r} is no field of an .mtp file known here; it is passed over.", stacklevel=5)
     return fields
