@@ -7,6 +7,7 @@ from kernelff.io.gap_write import write_gap
 from kernelff.io.gap_xml import read_gap
 from kernelff.io.input_nn import read_input_nn
 from kernelff.io.model_file import load
+from kernelff.io.mtp import read_mtp, write_mtp
 from kernelff.models import SparseGPR, load_model
 from kernelff.neighbors import NeighborList
 from kernelff.potential import Potential
@@ -33,5 +34,7 @@ __all__ = [
     "load_model",
     "read_gap",
     "read_input_nn",
+    "read_mtp",
     "write_gap",
+    "write_mtp",
 ]

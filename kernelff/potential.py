@@ -6,6 +6,7 @@ import numpy as np
 from ase.data import chemical_symbols
 
 from kernelff.assembly import VOIGT, forces_and_virial, neighbors_of, term_columns
+from kernelff.basis_term import BasisTerm
 from kernelff.calibration import Calibration
 from kernelff.dispersion import DFTD3
 from kernelff.gap_variance import GapVariance
@@ -127,6 +128,11 @@ class Potential:
         ValueError
             If the model carries no posterior.
         """
+        if self.posterior is None and self.metadata.get("source") == "mtp":
+            raise ValueError(
+                "uncertainty: this model was read from an .mtp file, which does not hold the posterior covariance of a "
+                "fit. For error bars fit a model."
+            )
         if self.posterior is None and self.metadata.get("source") == "gap.xml":
             raise ValueError(
                 "uncertainty: this model was read from a gap.xml, which does not hold the posterior covariance of its "
@@ -160,6 +166,8 @@ class Potential:
             eV^2.
         """
         self._check_species(atoms)
+        if any(isinstance(term, BasisTerm) for term in self.terms):
+            raise ValueError("local_gap_variance: a linear model has no sparse set. Use uncertainty(atoms).")
         if self.metadata.get("cutoffs_in_weights"):
             raise ValueError("local_gap_variance: not supported for a GAP with sparseCutoff != 1 in its soap.")
         return GapVariance(self.terms, regularisation).local(atoms)

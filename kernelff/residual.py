@@ -24,6 +24,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from kernelff.assembly import VOIGT
+from kernelff.basis_term import BasisTerm
 from kernelff.kernels import squares
 from kernelff.terms import PairTerm
 
@@ -32,7 +33,8 @@ _PAIRS_PER_BLOCK = 256  # of rows of the covariance between pairs, which is neve
 
 def energy_variance(terms, neighbors):
     """Prior variance of the total energy, eV^2."""
-    return float(sum(_pair_energy(t, neighbors) if isinstance(t, PairTerm) else _energy(t, neighbors) for t in terms))
+    of_term = {PairTerm: _pair_energy, BasisTerm: _basis_energy}
+    return float(sum(of_term.get(type(term), _energy)(term, neighbors) for term in terms))
 
 
 def derivative_variances(terms, neighbors, combinations):
@@ -40,7 +42,7 @@ def derivative_variances(terms, neighbors, combinations):
 
     Parameters
     ----------
-    terms : list of EnvironmentTerm and PairTerm
+    terms : list of EnvironmentTerm, PairTerm and BasisTerm
     neighbors : NeighborList
     combinations : sparse array of shape (n_functionals, 3 n_pairs)
         See `force_combinations` and `virial_combinations`.
@@ -56,9 +58,9 @@ def derivative_variances(terms, neighbors, combinations):
     """
     combinations = csr_array(combinations)
     variances = np.zeros(combinations.shape[0])
+    of_term = {PairTerm: _pair_derivatives, BasisTerm: _basis_derivatives}
     for term in terms:
-        of_term = _pair_derivatives if isinstance(term, PairTerm) else _derivatives
-        variances += of_term(term, neighbors, combinations)
+        variances += of_term.get(type(term), _derivatives)(term, neighbors, combinations)
     return np.maximum(variances, 0.0)  # rounding, where symmetry makes them vanish
 
 
@@ -78,6 +80,17 @@ def virial_combinations(neighbors):
     for row, (a, b) in enumerate(VOIGT):
         dense[row, :, b] = -neighbors.vectors[:, a]
     return csr_array(dense.reshape(6, -1))
+
+
+def _basis_energy(term, neighbors):
+    """Prior variance of the total energy of a BasisTerm."""
+    return np.sum((term.values(neighbors)[0].sum(axis=0) * term.stds) ** 2)
+
+
+def _basis_derivatives(term, neighbors, combinations):
+    """Prior variances of the combinations of a BasisTerm's pair gradients."""
+    dq_pf = term.descriptor.gradients(neighbors)[1].reshape(-1, term.n_functions)
+    return np.sum((combinations @ dq_pf * term.stds) ** 2, axis=1)
 
 
 def _energy(term, neighbors):

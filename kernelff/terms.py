@@ -11,29 +11,16 @@ b = basis function. Every term offers
 """
 
 from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 
+from kernelff.basis_term import BasisTerm
 from kernelff.descriptors import descriptor_from_state, descriptor_to_state
+from kernelff.gradient_block import GradientBlock
 from kernelff.kernels import DotProduct, RadialBasis, SquaredExponential, squares
 
 _PAIRS_PER_BLOCK = 256  # keeps the (3 pairs, n_functions) block of a thousand functions near the L2 cache
 _CENTRES_PER_BLOCK = 256
-
-
-class GradientBlock(NamedTuple):
-    """dphi_b(i)/dr_ij = scale[centre - start, b] gradients[p, c, b] for some pairs.
-
-    The factor that all pairs of a centre share stays apart, so that it costs
-    one multiplication where the block is summed instead of a pass of its own.
-    """
-
-    pairs: np.ndarray  # (n_block,) indices into the neighbour list
-    columns: slice  # of the term's functions
-    start: int  # first centre of the block
-    scale: np.ndarray  # (n_centres, n_columns)
-    gradients: np.ndarray  # (n_block, 3, n_columns)
 
 
 class EnvironmentTerm:
@@ -277,7 +264,7 @@ def _kernel_from_state(params):
     return DotProduct(params["zeta"], params.get("constant", 0.0), params.get("normalize", False))
 
 
-_KINDS = {"environment": EnvironmentTerm, "pair": PairTerm}
+_KINDS = {"environment": EnvironmentTerm, "pair": PairTerm, "basis": BasisTerm}
 
 
 def term_from_state(params, arrays):

@@ -7,6 +7,24 @@ from kernelff.io import describe, read_raw_frames, with_labels
 from kernelff.io.finding import refuse
 from kernelff.progress import as_callback
 
+TYPES_HELP = "Elements of the types 0, 1, .. of an .mtp file, as in Mo or Nb,Mo."
+
+
+def elements_of_types(option):
+    """Symbols and numbers of the option --species.
+
+    Parameters
+    ----------
+    option : str or None
+
+    Returns
+    -------
+    list of str or int, or None
+    """
+    if option is None:
+        return None
+    return [int(word) if word.isdecimal() else word for word in option.replace(",", " ").split()]
+
 
 def load_frames(path, keys, title, require_labels=True, trust=False, e0=None):
     """Read a file, show what it holds, and bring its labels to one convention.

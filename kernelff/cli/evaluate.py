@@ -11,7 +11,7 @@ from ase.io import write
 
 import kernelff
 from kernelff.cli.console import check_writable, console, guarded
-from kernelff.cli.data import load_frames
+from kernelff.cli.data import TYPES_HELP, elements_of_types, load_frames
 from kernelff.cli.tables import rich_table
 from kernelff.evaluation import evaluate_frames
 from kernelff.io import LabelKeys, labels
@@ -22,7 +22,7 @@ from kernelff.report.cells import error_table
 @guarded
 def evaluate(
     context: typer.Context,
-    model: Annotated[Path, typer.Argument(help="Model file (.kff) or gap.xml.")],
+    model: Annotated[Path, typer.Argument(help="Model file (.kff), gap.xml or .mtp.")],
     data: Annotated[Path, typer.Argument(help="Frames, with or without labels.")],
     uncertainty: Annotated[
         bool,
@@ -36,6 +36,7 @@ def evaluate(
             "not calibrated.",
         ),
     ] = False,
+    species: Annotated[str | None, typer.Option(help=TYPES_HELP)] = None,
     output: Annotated[Path | None, typer.Option(help="Write frames with predictions to this extxyz file.")] = None,
     by: Annotated[str, typer.Option(help="Group errors by 'config_type', or 'none'.")] = "config_type",
     energy_key: Annotated[str | None, typer.Option(help="Name of the energies in the file.")] = None,
@@ -48,7 +49,7 @@ def evaluate(
         raise ValueError(f"--by {by}: give config_type or none")
     if output is not None:
         check_writable(output)
-    potential = kernelff.load(model)
+    potential = kernelff.load(model, species=elements_of_types(species))
     keys = LabelKeys(energy_key, forces_key, stress_key, virial_key)
     frames = load_frames(data, keys, "data", require_labels=False)
     with console.status("evaluating"):

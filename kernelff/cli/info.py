@@ -12,13 +12,15 @@ from kernelff.cli.tables import held_out_errors, text_table
 from kernelff.io import read_raw_frames
 from kernelff.io.finding import refuse
 from kernelff.io.model_file import load, read_model
+from kernelff.io.mtp import SUFFIXES
+from kernelff.io.mtp_document import read_document
 from kernelff.report.cells import number
 
 
 @guarded
 def info(
     context: typer.Context,
-    path: Annotated[Path, typer.Argument(help="Model file (.kff), gap.xml, or any file of frames that ASE reads.")],
+    path: Annotated[Path, typer.Argument(help="Model file (.kff), gap.xml, .mtp, or any file of frames.")],
 ):
     """Show what a model file or a data file holds, and check it."""
     if is_model_file(path):
@@ -29,7 +31,7 @@ def info(
 
 
 def is_model_file(path):
-    """Whether a file is, or by its name should be, a model file or a gap.xml.
+    """Whether a file is, or by its name should be, a model file, a gap.xml or an .mtp file.
 
     Parameters
     ----------
@@ -40,7 +42,7 @@ def is_model_file(path):
     bool
     """
     path = Path(path)
-    if path.suffix in (".kff", ".xml"):
+    if path.suffix in (".kff", ".xml") or path.suffix.lower() in SUFFIXES:
         return True
     if not path.is_file():
         return False
@@ -49,7 +51,7 @@ def is_model_file(path):
 
 
 def model_rows(path):
-    """What a model file or a gap.xml holds, as pairs of title and text.
+    """What a model file, a gap.xml or an .mtp file holds, as pairs of title and text.
 
     Parameters
     ----------
@@ -61,6 +63,8 @@ def model_rows(path):
     """
     if Path(path).suffix == ".xml":
         return _potential_rows(*load(path).to_state())
+    if Path(path).suffix.lower() in SUFFIXES:
+        return _mtp_rows(read_document(path))
     header, arrays, _ = read_model(path)
     rows = [
         ("file", f"{Path(path).stat().st_size / 1e6:.1f} MB, format {header['format']}"),
@@ -81,6 +85,21 @@ def model_rows(path):
     return [*rows, ("error bars", "yes" if error_bars else "no, the file holds no posterior")]
 
 
+def _mtp_rows(document):
+    """What an .mtp file says; it names no elements."""
+    e0 = ", ".join(f"{k} (e0 {energy:.4f} eV)" for k, energy in enumerate(document.species_coeffs))
+    reach = f"min_dist {document.min_dist:g}, max_dist {document.max_dist:g} Å, scaling {document.scaling:.4g}"
+    _, _, n_radial, size = document.radial_coeffs.shape
+    rows = [
+        ("moment tensor potential", document.name),
+        ("types", f"{e0}; their elements are not in the file"),
+        ("radial functions", f"{n_radial} of {size} Chebyshev polynomials for each pair of types, {reach}"),
+        ("basis", f"{len(document.moment_mapping)} functions, {len(document.index_times)} products"),
+        ("error bars", "no, the file holds no posterior"),
+    ]
+    return [*rows, ("selection state", "in the file, not read")] if document.has_selection else rows
+
+
 def _potential_rows(potential, arrays):
     described = _described(potential["terms"])
     e0 = {int(z): energy for z, energy in potential["e0"].items() if described is None or int(z) in described}
@@ -95,6 +114,9 @@ def _potential_rows(potential, arrays):
         if descriptor.get("explained") is not None:
             kept = f"{100 * descriptor['explained']:.2f} % of the variance of the expansion coefficients"
             rows.append(("mixed channels", f"{parameters['n_channels']} channels determine {kept}"))
+        if term["kind"] == "basis":
+            rows.append(("basis", f"{len(arrays[f'terms.{k}.stds'])} functions, linear"))
+            continue
         rows.append(("kernel", f"{sparse} sparse environments, {_listed(own)}"))
     if "repulsion" in potential:
         outer = [r for row in potential["repulsion"]["outer"] for r in row]
@@ -102,7 +124,9 @@ def _potential_rows(potential, arrays):
         rows.append(("repulsion", f"ZBL below {reach} Å, the shortest distances of the data"))
     rows += _baseline_rows(potential)
     facts = potential["metadata"]
-    if "source" in facts:
+    if facts.get("source") == "mtp":
+        rows.append(("source", f"{facts['file']}, types {', '.join(chemical_symbols[z] for z in facts['types'])}"))
+    elif "source" in facts:
         rows.append(("source", f"{facts['source']} {facts['label']}, gap_version {facts['gap_version']}"))
     return rows
 
@@ -120,10 +144,17 @@ def _described(terms):
     """Atomic numbers whose environments the terms describe, None for any element."""
     found = set()
     for term in terms:
-        keys = term["species"] if term["kind"] == "environment" else [term["descriptor"]["species_pair"] or 0]
-        for key in keys:
+        for key in _centre_keys(term):
             found |= set(key) if isinstance(key, (list, tuple)) else {key}
     return None if 0 in found else found
+
+
+def _centre_keys(term):
+    if term["kind"] == "environment":
+        return term["species"]
+    if term["kind"] == "basis":
+        return term["descriptor"]["species"] or [0]
+    return [term["descriptor"]["species_pair"] or 0]
 
 
 def _fit_rows(facts):

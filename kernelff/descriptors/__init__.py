@@ -1,6 +1,7 @@
 """Descriptors: functions of the neighbours of one centre."""
 
 from kernelff.descriptors.base import descriptor_from_state, descriptor_to_state
+from kernelff.descriptors.moment_file import TabulatedMoments
 from kernelff.descriptors.moment_tensors import MomentTensors, MomentTensorsDescriptor
 from kernelff.descriptors.pairs import PairDescriptor, PairDistances, PairInstances
 from kernelff.descriptors.quip import quip_order
@@ -24,6 +25,7 @@ __all__ = [
     "SOAPDescriptor",
     "SymmetryFunctions",
     "SymmetryFunctionsDescriptor",
+    "TabulatedMoments",
     "descriptor_from_state",
     "descriptor_to_state",
     "quip_order",

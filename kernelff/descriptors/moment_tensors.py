@@ -19,6 +19,7 @@ from kernelff.descriptors.base import (
     require,
 )
 from kernelff.descriptors.moment_graphs import HIGHEST_LEVEL, checked_graph, scalar_graphs
+from kernelff.descriptors.moment_program import contraction_program
 from kernelff.descriptors.moment_tables import graph_tables
 from kernelff.neighbors import NeighborList
 
@@ -159,9 +160,14 @@ class MomentTensorsDescriptor(EnvironmentDescriptor):
         tables, arrays = graph_tables(self.graphs, lanes)
         self.n_features = len(self.graphs)
         self.levels = np.array([graph.level for graph in self.graphs])
-        self.coefficients = _checked_coefficients(coefficients, species, len(tables.degree))
+        self.coefficients = checked_coefficients(coefficients, species, len(tables.degree))
         self.levels.flags.writeable = False
         self._loops = Loops(arrays, self.coefficients, self.min_dist, self.cutoff, self.scaling, isa)
+
+    @property
+    def program(self):
+        """The ContractionProgram of all features."""
+        return contraction_program(self.graphs)
 
     def with_coefficients(self, coefficients):
         """This descriptor with other radial functions."""
@@ -209,7 +215,7 @@ class MomentTensorsDescriptor(EnvironmentDescriptor):
         return (type(self).from_state, self.to_state())
 
 
-def _checked_coefficients(coefficients, species, n_mu):
+def checked_coefficients(coefficients, species, n_mu):
     """Radial coefficients as a read-only array."""
     coefficients = np.array(coefficients, dtype=float)
     n = 1 if species is None else len(species)

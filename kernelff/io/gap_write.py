@@ -7,6 +7,7 @@ from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
+from kernelff.basis_term import BasisTerm
 from kernelff.descriptors import quip_order
 from kernelff.io.safe_file import write_whole
 from kernelff.kernels import DotProduct
@@ -78,6 +79,11 @@ def _check(potential):
     if potential.baseline is not None:
         raise ValueError("model: it adds to a baseline, which a gap.xml cannot hold. Fit without baseline.")
     for term in potential.terms:
+        if isinstance(term, BasisTerm):
+            raise ValueError(
+                f"model: a gap.xml holds covariances, not a linear model on {term.descriptor.kind}. Use "
+                "model.save(path), or write_mtp for moment tensors."
+            )
         if not isinstance(term, EnvironmentTerm):
             if not term.kernel.is_plain or term.descriptor.tail[0]:
                 raise ValueError("model: only PairDistances without tail can be written as gap.xml.")

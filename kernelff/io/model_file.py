@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from kernelff.io.gap_xml import read_gap
+from kernelff.io.mtp import SUFFIXES as MTP_SUFFIXES
+from kernelff.io.mtp import read_mtp
 from kernelff.io.safe_file import read_checked, write_checked
 from kernelff.potential import Potential
 
@@ -82,15 +84,17 @@ def read_model(path):
 _PREFIXES = ("potential.", "estimator.")
 
 
-def load(path, baseline=None):
-    """The Potential of a model file, or of a published GAP.
+def load(path, baseline=None, *, species=None):
+    """The Potential of a model file, of a published GAP, or of a moment tensor potential of MLIP.
 
     Parameters
     ----------
     path : path-like
-        A model file, or ``*.xml``: a gap.xml with its sparse points beside it.
+        A model file, ``*.xml``: a gap.xml with its sparse points beside it, or ``*.mtp``, ``*.almtp``.
     baseline : ase Calculator, optional
         Needed when the model was fitted on top of one.
+    species : sequence of int or str, optional
+        Elements of the types 0, 1, .. of an .mtp file, which does not name them; only for such a file.
 
     Returns
     -------
@@ -100,8 +104,12 @@ def load(path, baseline=None):
     ------
     ValueError
         If the file is no model file, truncated, altered, or of a newer format; or
-        a GAP with an option that is not supported.
+        a GAP with an option that is not supported; or an .mtp file that is damaged or of other types than `species`.
     """
+    if Path(path).suffix.lower() in MTP_SUFFIXES:
+        return read_mtp(path, species, baseline)
+    if species is not None:
+        raise ValueError(f"species: {str(path)!r} names its elements itself, got {species!r}. Leave species out.")
     if Path(path).suffix.lower() == ".xml":
         return read_gap(path, baseline)
     header, arrays, _ = read_model(path)

@@ -30,7 +30,7 @@ def load_model(path, baseline=None):
         If the file is no model file, truncated, altered, or of a newer format; or
         if it holds a potential without its fit.
     """
-    if Path(path).suffix.lower() == ".xml":
+    if Path(path).suffix.lower() in (".xml", ".mtp", ".almtp"):
         raise ValueError(f"path: {str(path)!r} holds a potential, not a fit of ours. Use load(path).")
     header, potential_arrays, arrays = read_model(path)
     state = header["estimator"]

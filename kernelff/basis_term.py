@@ -1,0 +1,80 @@
+"""A term whose basis functions are the features themselves: linear models, as moment tensor potentials."""
+
+import numpy as np
+
+from kernelff.descriptors import descriptor_from_state, descriptor_to_state
+from kernelff.gradient_block import GradientBlock
+
+_CENTRES_PER_BLOCK = 16  # their derivative rows, some megabytes, are used while they are in the cache
+
+
+class BasisTerm:
+    """phi_b(i) = B_b(i), the features of a descriptor, each weight with a prior of its own: w_b ~ N(0, std_b^2).
+
+    Weights have the prior N(0, K_MM^-1) everywhere, so that K_MM = diag(1 / std^2).
+
+    Parameters
+    ----------
+    descriptor : MomentTensorsDescriptor or another built descriptor of environments
+    stds : ndarray of shape (n_features,), optional
+        Prior standard deviations of the weights, eV per unit of the feature; 1 by default.
+
+    Raises
+    ------
+    ValueError
+        If the standard deviations are not finite, not positive, or of another number.
+    """
+
+    def __init__(self, descriptor, stds=None):
+        self.descriptor = descriptor
+        self.n_functions = descriptor.n_features
+        self.stds = np.ones(self.n_functions) if stds is None else np.array(stds, dtype=float)
+        self.stds.flags.writeable = False
+        if self.stds.shape != (self.n_functions,) or not (np.isfinite(self.stds) & (self.stds > 0)).all():
+            raise ValueError(f"stds: must be {self.n_functions} finite numbers > 0, one per feature, got {stds!r}.")
+        self.cutoff = descriptor.cutoff
+
+    @property
+    def blocks(self):
+        """Column slices between which K_MM is zero: one per function, so that none is small beside another."""
+        return [slice(b, b + 1) for b in range(self.n_functions)]
+
+    @property
+    def centres(self):
+        """Atomic numbers of the centres that this term gives energy, or None for all."""
+        return None if self.descriptor.species is None else set(self.descriptor.species)
+
+    def gram(self):
+        """K_MM, shape (n_functions, n_functions): diagonal."""
+        return np.diag(self.stds**-2)
+
+    def values(self, neighbors):
+        """phi_ab (n_atoms, n_functions) and the prior variance of the local energies (n_atoms,), eV^2."""
+        phi_ab = self.descriptor.compute(neighbors)
+        return phi_ab, ((phi_ab * self.stds) ** 2).sum(axis=1)
+
+    def gradient_blocks(self, neighbors):
+        """Yield GradientBlocks that together hold every derivative once."""
+        first = neighbors.first
+        for start in range(0, neighbors.n_atoms, _CENTRES_PER_BLOCK):
+            stop = min(start + _CENTRES_PER_BLOCK, neighbors.n_atoms)
+            _, dq_pcf = self.descriptor.gradients(neighbors, start, stop)
+            scale = np.ones((stop - start, self.n_functions))
+            pairs = np.arange(first[start], first[stop])
+            yield GradientBlock(pairs, slice(0, self.n_functions), start, scale, dq_pcf)
+
+    def evaluate(self, neighbors, weights):
+        """Local energies (n_atoms,) and pair gradients de_i/dr_ij (n_pairs, 3) for weights (n_functions,)."""
+        energies = self.descriptor.compute(neighbors) @ weights
+        dE_dq = np.tile(weights, (neighbors.n_atoms, 1))
+        return energies, self.descriptor.backward(neighbors, dE_dq)
+
+    def to_state(self):
+        params, arrays = descriptor_to_state(self.descriptor)
+        arrays = {f"descriptor.{name}": array for name, array in arrays.items()}
+        return {"kind": "basis", "descriptor": params}, arrays | {"stds": self.stds}
+
+    @classmethod
+    def from_state(cls, params, arrays):
+        own = {n.removeprefix("descriptor."): a for n, a in arrays.items() if n.startswith("descriptor.")}
+        return cls(descriptor_from_state(params["descriptor"], own), arrays["stds"])

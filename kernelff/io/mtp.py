@@ -1,0 +1,205 @@
+"""Moment tensor potentials of MLIP: .mtp files become a Potential, and linear models on moments become .mtp files.
+
+With f_mu the radial functions and M the moments, the file's tables say [1]_
+    M_mu,abc = sum_j f_mu(r_ij) x^a y^b z^c / r^(a+b+c),   M_k = sum c M_i M_j,   E_i = e0(z_i) + sum_n w_n M_map(n)
+
+References
+----------
+.. [1] Novikov, Gubaev, Podryabinkin, Shapeev, Mach. Learn.: Sci. Technol. 2, 025002 (2021),
+   doi:10.1088/2632-2153/abc9fe
+"""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+from ase.data import atomic_numbers, chemical_symbols
+
+from kernelff.basis_term import BasisTerm
+from kernelff.descriptors import MomentTensorsDescriptor, TabulatedMoments
+from kernelff.descriptors.base import is_whole
+from kernelff.descriptors.moment_file import file_program
+from kernelff.io.mtp_document import read_document
+from kernelff.io.safe_file import write_whole
+from kernelff.potential import Potential
+
+SUFFIXES = (".mtp", ".almtp")
+
+
+def read_mtp(path, species, baseline=None):
+    """Read a moment tensor potential of MLIP.
+
+    Parameters
+    ----------
+    path : path-like
+        ``*.mtp`` or ``*.almtp``; the selection state of the latter is left out.
+    species : sequence of int or str
+        Elements of the file's types 0, 1, ..: the file does not name them.
+    baseline : Potential or ase Calculator, optional
+        Added to the model.
+
+    Returns
+    -------
+    Potential
+        It agrees with MLIP and has no posterior, since the file holds none.
+
+    Raises
+    ------
+    ValueError
+        If `species` does not fit the file, or the file is damaged, untrained, or of another kind.
+    """
+    document = read_document(path)
+    types = _checked_types(species, document.n_types, str(path))
+    try:
+        program = file_program(document.index_basic, document.index_times, document.moment_mapping, document.n_moments)
+        n_mu = _n_radial(program, document.radial_coeffs)
+    except ValueError as error:
+        raise ValueError(f"{str(path)!r}: {error}") from None
+    order = np.argsort(types)
+    # radial functions that no moment uses are left out
+    coefficients = document.radial_coeffs[order][:, order, :n_mu]
+    ascending = [types[k] for k in order]
+    descriptor = TabulatedMoments(
+        ascending, program, coefficients, document.min_dist, document.max_dist, document.scaling
+    )
+    e0 = dict(zip(types, document.species_coeffs.tolist(), strict=True))
+    facts = {"source": "mtp", "file": Path(path).name, "name": document.name, "tag": document.tag, "types": types}
+    return Potential([BasisTerm(descriptor)], document.moment_coeffs, e0, baseline=baseline, metadata=facts)
+
+
+def write_mtp(model, path):
+    """Write a linear model on moment tensors as an .mtp file, for MLIP and for LAMMPS through MLIP.
+
+    Parameters
+    ----------
+    model : Potential or fitted estimator
+        With `MomentTensors` as its only descriptor.
+    path : path-like
+        ``*.mtp``.
+
+    Returns
+    -------
+    tuple of int
+        Atomic numbers of the file's types 0, 1, ..: the file does not name them. Those of a file that was read,
+        otherwise ascending.
+
+    Raises
+    ------
+    ValueError
+        Naming what of the model an .mtp file cannot hold.
+
+    Warns
+    -----
+    UserWarning
+        If the model has a ZBL repulsion, which is left out: it is zero wherever there were data.
+    """
+    path, potential = Path(path), getattr(model, "potential_", model)
+    if path.suffix.lower() != ".mtp":
+        raise ValueError(f"path: a moment tensor potential must be named *.mtp, got {str(path)!r}.")
+    _check_writable(potential)
+    types = _types_to_write(potential)
+    write_whole(path, _text(potential, types).encode())
+    if potential.repulsion is not None:
+        warnings.warn(
+            f"model: its ZBL repulsion (below {potential.repulsion.cutoff:.2f} Å) is not in the .mtp file, which has "
+            "no place for it; nothing changes at distances that the training frames have. Where atoms may come closer, "
+            "run the kernelff model, or add a repulsion in LAMMPS.",
+            stacklevel=2,
+        )
+    return types
+
+
+def _checked_types(species, n_types, name):
+    """Atomic numbers of the types."""
+    if species is None:
+        raise ValueError(
+            f"species: {name!r} holds {n_types} types without their elements. Pass their elements in order, as in "
+            f"load(path, species={list(range(42, 42 + n_types))}), or kernelff convert FILE model.kff --species Mo,..."
+        )
+    given = [species] if np.ndim(species) == 0 else list(species)
+    types = [atomic_numbers.get(z, 0) if isinstance(z, str) else z for z in given]
+    if not all(is_whole(z) and 1 <= z < len(chemical_symbols) for z in types) or len(set(types)) < len(types):
+        raise ValueError(f"species: must be different atomic numbers or symbols of elements, got {given!r}.")
+    if len(types) != n_types:
+        raise ValueError(
+            f"species: {name!r} holds {n_types} types, got {len(types)} elements {given!r}. Name each once."
+        )
+    return [int(z) for z in types]
+
+
+def _n_radial(program, radial_coeffs):
+    """Number of radial functions that the moments use."""
+    n_mu = int(program.basic[:, 0].max()) + 1
+    if n_mu > radial_coeffs.shape[2]:
+        raise ValueError(
+            f"alpha_index_basic: uses {n_mu} radial functions, but radial_funcs_count is {radial_coeffs.shape[2]}. The "
+            "file is damaged; copy it again."
+        )
+    return n_mu
+
+
+def _check_writable(potential):
+    if potential.baseline is not None:
+        raise ValueError("model: it adds to a baseline, which an .mtp file cannot hold. Fit without baseline.")
+    kinds = [getattr(term.descriptor, "kind", type(term.descriptor).__name__) for term in potential.terms]
+    term = potential.terms[0]
+    known = isinstance(term, BasisTerm) and isinstance(term.descriptor, (MomentTensorsDescriptor, TabulatedMoments))
+    if len(kinds) != 1 or not known:
+        raise ValueError(
+            f"model: an .mtp file holds a linear model on moment tensors, not one on {', '.join(kinds)}. Use "
+            "model.save(path), or fit a moment tensor potential."
+        )
+    if term.descriptor.species is None and len(potential.e0) > 1:
+        raise ValueError("model: its moments treat all elements alike, an .mtp file does not. Fit with species.")
+
+
+def _types_to_write(potential):
+    """Elements of the file's types in order."""
+    types = potential.metadata.get("types")
+    species = potential.terms[0].descriptor.species or tuple(potential.e0)
+    return tuple(types) if types is not None and sorted(types) == list(species) else tuple(species)
+
+
+def _text(potential, types):
+    """The file."""
+    descriptor, facts = potential.terms[0].descriptor, potential.metadata
+    program, order = descriptor.program, np.searchsorted(sorted(types), types)
+    coefficients = descriptor.coefficients[order][:, order]
+    tag = f" {facts['tag']}" if facts.get("tag") else ""
+    lines = [
+        "MTP",
+        "version = 1.1.0",
+        f"potential_name = {facts.get('name') or 'MTP1m'}",
+        f"scaling = {_real(descriptor.scaling)}",
+        f"species_count = {len(types)}",
+        f"potential_tag ={tag}",
+        "radial_basis_type = RBChebyshev",
+        f"\tmin_dist = {_real(descriptor.min_dist)}",
+        f"\tmax_dist = {_real(descriptor.cutoff)}",
+        f"\tradial_basis_size = {coefficients.shape[3]}",
+        f"\tradial_funcs_count = {coefficients.shape[2]}",
+        "\tradial_coeffs",
+    ]
+    for a, row in enumerate(coefficients):
+        for b, block in enumerate(row):
+            lines += [f"\t\t{a}-{b}", *(f"\t\t\t{_list(map(_real, c))}" for c in block)]
+    lines += [
+        f"alpha_moments_count = {program.n_nodes}",
+        f"alpha_index_basic_count = {len(program.basic)}",
+        f"alpha_index_basic = {_list(map(_list, program.basic.tolist()))}",
+        f"alpha_index_times_count = {len(program.products)}",
+        f"alpha_index_times = {_list(map(_list, program.products.tolist()))}",
+        f"alpha_scalar_moments = {len(program.scalars)}",
+        f"alpha_moment_mapping = {_list(program.scalars.tolist())}",
+        f"species_coeffs = {_list(_real(potential.e0[z]) for z in types)}",
+        f"moment_coeffs = {_list(map(_real, potential.weights))}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _list(values):
+    return f"{{{', '.join(map(str, values))}}}"
+
+
+def _real(x):
+    return f"{x:.16e}"
