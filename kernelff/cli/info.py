@@ -74,10 +74,10 @@ def model_rows(path):
     settings = header["estimator"].get("settings")
     if settings:
         facts = header["potential"]["metadata"]
-        noise = {f"sigma {name}": round(sigma, 6) for name, sigma in facts["sigmas"].items()}
-        scales = ", ".join(f"{scale:.3g}" for scale in facts["delta_scales"])
+        noise = {f"sigma {name}": round(sigma, 6) for name, sigma in facts.get("sigmas", {}).items()}
+        scales = ", ".join(f"{scale:.3g}" for scale in facts.get("delta_scales", []))
         rows.append(("noise", f"{_listed(noise)}, delta times {scales} ({settings['hyperparameters']})"))
-        if facts["cv_errors"]:
+        if facts.get("cv_errors"):
             rows.append(("held-out errors", held_out_errors(facts["cv_errors"])))
         rows.append(("sparse set", f"chosen by {settings['sparse_method']}, seed {settings['random_state']}"))
         rows += _fit_rows(facts)
