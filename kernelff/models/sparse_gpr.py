@@ -13,7 +13,7 @@ from kernelff.sparsification import METHODS, select_points, shares
 from kernelff.terms import EnvironmentTerm, PairTerm
 
 _DELTA = 2.0  # eV
-_PER_ELEMENT = 1000  # sparse environments
+_PER_ELEMENT, _ELEMENTS = 1000, 3  # sparse environments, for so many elements at most: memory grows with their square
 _COVARIANCES = ("dot_product", "squared_exponential")
 _LENGTH_SCALE = 3.0  # in median distances between sparse points
 _CONSTANT = 16.0  # per feature of variance 1
@@ -28,7 +28,7 @@ class SparseGPR(LinearModel):
         Summed in one model. ``SOAP()`` by default.
     n_sparse : int, "auto", None or list
         Sparse environments in all; one for all descriptors or one each. Each element gets a share in
-        proportion to the root of the number of its environments. "auto": 1000 times the number of elements. None
+        proportion to the root of the number of its environments. "auto": 1000 for each of up to three elements. None
         takes every environment of the data.
     sparse_method : {"cur", "fps", "random"}
         How the sparse set is chosen, see `sparsification.select_points`.
@@ -206,7 +206,7 @@ class SparseGPR(LinearModel):
         """Sparse environments of every element."""
         counts = {z: sum(int(np.sum(atoms.numbers == z)) for atoms in frames) for z in species}
         bonded = {int(z) for atoms in frames if len(atoms) > 1 for z in atoms.numbers}
-        total = _PER_ELEMENT * max(len(bonded), 1) if n_sparse == "auto" else n_sparse
+        total = _PER_ELEMENT * min(max(len(bonded), 1), _ELEMENTS) if n_sparse == "auto" else n_sparse
         share = dict.fromkeys(species) if total is None else shares(counts, total)
         points = {}
         for z in species:
