@@ -2,12 +2,11 @@
 
 import numpy as np
 
-from kernelff._moments import Loops, lanes_of
-from kernelff.basis.chebyshev import chebyshev_basis
-from kernelff.descriptors.base import EnvironmentDescriptor, register, require
+from kernelff._moments import lanes_of
+from kernelff.descriptors.base import register, require
 from kernelff.descriptors.moment_program import ContractionProgram
 from kernelff.descriptors.moment_tables import LoopTables
-from kernelff.descriptors.moment_tensors import checked_coefficients
+from kernelff.descriptors.moment_tensors import MomentDescriptor
 
 # somewhat more than level 28 has: 17366 moments, 2445 scalars
 _MOST_MOMENTS, _MOST_PRODUCTS, _MOST_SCALARS = 40_000, 1_000_000, 4_000
@@ -17,7 +16,7 @@ _REMEDY = "The file is damaged or not an MTP of MLIP; copy it again"
 
 
 @register("tabulated_moments")
-class TabulatedMoments(EnvironmentDescriptor):
+class TabulatedMoments(MomentDescriptor):
     """Features of a contraction program, beside `MomentTensorsDescriptor` with its own. Immutable and thread-safe.
 
     Parameters
@@ -43,16 +42,9 @@ class TabulatedMoments(EnvironmentDescriptor):
     def __init__(self, species, program, coefficients, min_dist, cutoff, scaling=1.0, isa=None):
         lanes, isa = lanes_of(isa)
         self.species, self.program = tuple(species), program
-        self.min_dist, self.cutoff, self.scaling = float(min_dist), float(cutoff), float(scaling)
         tables = LoopTables(program)
         self.n_features = len(program.scalars)
-        self.coefficients = checked_coefficients(coefficients, self.species, len(tables.degree))
-        self._loops = Loops(tables.arrays(lanes), self.coefficients, self.min_dist, self.cutoff, self.scaling, isa)
-
-    def radial_functions(self, r):
-        """f_mu and slopes at distances r (n,), Å: two arrays of shape (n, n_species, n_species, n_mu)."""
-        parts = chebyshev_basis(r, self.min_dist, self.cutoff, self.coefficients.shape[3])
-        return tuple(self.scaling * np.einsum("nk,abmk->nabm", part, self.coefficients) for part in parts)
+        self._bind(tables, tables.arrays(lanes), coefficients, (min_dist, cutoff, scaling), isa)
 
     def to_state(self):
         """Plain data: a JSON-able dict and arrays."""

@@ -128,8 +128,23 @@ class MomentTensors(EnvironmentFeatures):
         require(is_whole(size) and 1 <= size <= MAX_BETA, "radial_basis_size", size, f"from 1 to {MAX_BETA}")
 
 
+class MomentDescriptor(EnvironmentDescriptor):
+    """What all built moment tensors share: radial functions and loops over tables of contractions."""
+
+    def _bind(self, tables, arrays, coefficients, lengths, isa):
+        """Check the coefficients and bind the loops; `lengths`: min_dist and cutoff, Å, and scaling."""
+        self.min_dist, self.cutoff, self.scaling = map(float, lengths)
+        self.coefficients = checked_coefficients(coefficients, self.species, len(tables.degree))
+        self._loops = Loops(arrays, self.coefficients, self.min_dist, self.cutoff, self.scaling, isa)
+
+    def radial_functions(self, r):
+        """f_mu and slopes at distances r (n,), Å: two arrays of shape (n, n_species, n_species, n_mu)."""
+        parts = chebyshev_basis(r, self.min_dist, self.cutoff, self.coefficients.shape[3])
+        return tuple(self.scaling * np.einsum("nk,abmk->nabm", part, self.coefficients) for part in parts)
+
+
 @register("moment_tensors")
-class MomentTensorsDescriptor(EnvironmentDescriptor):
+class MomentTensorsDescriptor(MomentDescriptor):
     """Built form of MomentTensors. Immutable and thread-safe.
 
     Parameters
@@ -156,13 +171,11 @@ class MomentTensorsDescriptor(EnvironmentDescriptor):
     def __init__(self, species, graphs, coefficients, min_dist, cutoff, scaling=1.0, isa=None):
         lanes, isa = lanes_of(isa)
         self.species, self.graphs = species, tuple(graphs)
-        self.min_dist, self.cutoff, self.scaling = float(min_dist), float(cutoff), float(scaling)
         tables, arrays = graph_tables(self.graphs, lanes)
         self.n_features = len(self.graphs)
         self.levels = np.array([graph.level for graph in self.graphs])
-        self.coefficients = checked_coefficients(coefficients, species, len(tables.degree))
         self.levels.flags.writeable = False
-        self._loops = Loops(arrays, self.coefficients, self.min_dist, self.cutoff, self.scaling, isa)
+        self._bind(tables, arrays, coefficients, (min_dist, cutoff, scaling), isa)
 
     @property
     def program(self):
@@ -174,11 +187,6 @@ class MomentTensorsDescriptor(EnvironmentDescriptor):
         return type(self)(
             self.species, self.graphs, coefficients, self.min_dist, self.cutoff, self.scaling, self._loops.isa
         )
-
-    def radial_functions(self, r):
-        """f_mu and slopes at distances r (n,), Å: two arrays of shape (n, n_species, n_species, n_mu)."""
-        parts = chebyshev_basis(r, self.min_dist, self.cutoff, self.coefficients.shape[3])
-        return tuple(self.scaling * np.einsum("nk,abmk->nabm", part, self.coefficients) for part in parts)
 
     def to_state(self):
         """Plain data: a JSON-able dict and arrays."""

@@ -80,7 +80,7 @@ class Checkpoint:
 
 def fingerprint(problem):
     """Hash of everything that the factors depend on."""
-    digest = hashlib.sha256(repr((problem.noise, problem.m, problem.sampled)).encode())
+    digest = hashlib.sha256(repr((problem.noise, problem.m, problem.sampled, problem.element_sets)).encode())
     for term in problem.terms:
         params, arrays = term.to_state()
         digest.update(json.dumps(params, sort_keys=True).encode())
