@@ -8,7 +8,7 @@ from kernelff.io.gap_xml import read_gap
 from kernelff.io.input_nn import read_input_nn
 from kernelff.io.model_file import load
 from kernelff.io.mtp import read_mtp, write_mtp
-from kernelff.models import SparseGPR, load_model
+from kernelff.models import MTP, SparseGPR, load_model
 from kernelff.neighbors import NeighborList
 from kernelff.potential import Potential
 from kernelff.version import __version__
@@ -18,6 +18,7 @@ __all__ = [
     "G2",
     "G4",
     "G5",
+    "MTP",
     "SOAP",
     "W2",
     "W4",

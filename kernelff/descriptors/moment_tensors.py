@@ -188,6 +188,13 @@ class MomentTensorsDescriptor(MomentDescriptor):
             self.species, self.graphs, coefficients, self.min_dist, self.cutoff, self.scaling, self._loops.isa
         )
 
+    def up_to(self, level):
+        """This descriptor with the scalars up to a level alone, and the radial functions that they need."""
+        graphs = [graph for graph in self.graphs if graph.level <= level]
+        n_mu = 1 + max(graph.mus[0] for graph in graphs)
+        coefficients = self.coefficients[:, :, :n_mu]
+        return type(self)(self.species, graphs, coefficients, self.min_dist, self.cutoff, self.scaling, self._loops.isa)
+
     def to_state(self):
         """Plain data: a JSON-able dict and arrays."""
         params = {

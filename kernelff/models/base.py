@@ -15,6 +15,7 @@ from kernelff.calibration import Calibration
 from kernelff.crossvalidation import ALWAYS_TRAINED, SAMPLE, CrossValidation, fold_of, mean_errors
 from kernelff.factors import Factors, solve
 from kernelff.forecast import forecast
+from kernelff.hyperparameters import METHODS as HYPERPARAMETERS
 from kernelff.hyperparameters import Hyperparameters, choose, without_needless_nuisance
 from kernelff.io.checkpoint import Checkpoints, data_hash
 from kernelff.io.frame_checks import check_frames
@@ -55,6 +56,10 @@ class LinearModel(FittedModel):
     def _make_terms(self, frames):
         """Basis functions fitted to the frames: a list of terms."""
 
+    def _learned(self, problem, saved, progress):
+        """The problem after what basis functions learn from the targets before the linear fit."""
+        return problem
+
     def fit(self, frames, y=None, *, checkpoint=None, progress=False):
         """Fit to the energies, forces and stresses that the frames carry.
 
@@ -88,10 +93,10 @@ class LinearModel(FittedModel):
             return self._fit(problem, checked.labels, checkpoint, progress, start)
 
     def _fit(self, problem, found, checkpoint, progress, start):
-        whitening = whiten(problem.terms, self.jitter)
-        columns = Columns(self._nuisance_std(problem.kinds), whitening)
         saved = Checkpoints(checkpoint) if checkpoint else None
         try:
+            problem = self._learned(problem, saved, progress)
+            columns = Columns(self._nuisance_std(problem.kinds), whiten(problem.terms, self.jitter))
             factors, validation = self._stream(problem, columns, saved, progress)
         finally:
             if saved:
@@ -212,7 +217,7 @@ class LinearModel(FittedModel):
         model, frames = copy(self), list(frames)  # a fitted model keeps what it has
         checked = check_frames(frames, "training frames", warn=False)
         with one_blas_thread():
-            problem = model._make_problem(frames, checked.labels)
+            problem = model._learned(model._make_problem(frames, checked.labels), None, False)
             columns = Columns(model._nuisance_std(problem.kinds), whiten(problem.terms, self.jitter))
             validation = CrossValidation(columns)
             with as_callback(progress, "cross-validating") as callback:
@@ -245,6 +250,15 @@ class LinearModel(FittedModel):
                 f"new frames: hold {names}, which this model of {known} has no basis functions for. "
                 "Fit it again to old and new frames together."
             )
+
+    def _check_settings(self):
+        """Refuse settings that all models have and that are out of their range."""
+        if self.hyperparameters not in HYPERPARAMETERS:
+            raise ValueError(f"hyperparameters: must be one of {HYPERPARAMETERS}, got {self.hyperparameters!r}.")
+        if not isinstance(self.n_jobs, (int, np.integer)) or self.n_jobs == 0:
+            raise ValueError(f"n_jobs: must be a number of threads, or -1 for all cores, got {self.n_jobs!r}.")
+        if not isinstance(self.zbl, (bool, np.bool_)):
+            raise ValueError(f"zbl: must be True or False, got {self.zbl!r}.")
 
     @property
     def _searches(self):

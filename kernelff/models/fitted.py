@@ -77,17 +77,24 @@ class FittedModel(BaseEstimator):
 
     def to_state(self):
         """Settings and factors as (JSON-able dict, arrays)."""
+        factors, arrays = self.factors_.to_state()
+        fitted = {name: getattr(self, name) for name in (*_FITTED, *self._fitted)}
+        return {
+            "kind": type(self).__name__,
+            "settings": self.plain_settings(),
+            "fitted": fitted,
+            "factors": factors,
+        }, arrays
+
+    _fitted = ()  # further attributes that go into the model file
+
+    def plain_settings(self):
+        """Parameters as plain data, for files."""
         settings = self.get_params(deep=False)
         settings["baseline"] = None  # goes with the potential
-        if settings["descriptors"] is not None:
-            settings["descriptors"] = [
-                {"kind": type(d).__name__} | d.plain_parameters() for d in as_list(settings["descriptors"])
-            ]
         if settings["e0"] is not None:
             settings["e0"] = {str(key): float(value) for key, value in settings["e0"].items()}
-        factors, arrays = self.factors_.to_state()
-        fitted = {name: getattr(self, name) for name in _FITTED}
-        return {"kind": type(self).__name__, "settings": settings, "fitted": fitted, "factors": factors}, arrays
+        return settings
 
     def _noise(self):
         if self.loss_weights is not None:

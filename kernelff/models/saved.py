@@ -5,10 +5,11 @@ from pathlib import Path
 from kernelff import descriptors as known_descriptors
 from kernelff.factors import Factors
 from kernelff.io.model_file import read_model
+from kernelff.models.mtp import MTP
 from kernelff.models.sparse_gpr import SparseGPR
 from kernelff.potential import Potential
 
-_ESTIMATORS = {kind.__name__: kind for kind in (SparseGPR,)}
+_ESTIMATORS = {kind.__name__: kind for kind in (SparseGPR, MTP)}
 
 
 def load_model(path, baseline=None):
@@ -22,7 +23,7 @@ def load_model(path, baseline=None):
 
     Returns
     -------
-    SparseGPR
+    SparseGPR or MTP
 
     Raises
     ------
@@ -52,7 +53,7 @@ def load_model(path, baseline=None):
 def _settings(settings):
     """Constructor arguments from what ``LinearModel.to_state`` wrote."""
     settings = {"zbl": False} | settings  # older files have none
-    if settings["descriptors"] is not None:
+    if settings.get("descriptors") is not None:
         settings["descriptors"] = [_descriptor(**d) for d in settings["descriptors"]]
     if settings["e0"] is not None:
         settings["e0"] = {int(key) if key.isdigit() else key: value for key, value in settings["e0"].items()}

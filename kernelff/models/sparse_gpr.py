@@ -4,7 +4,6 @@ import numpy as np
 
 from kernelff.checks import require_positive
 from kernelff.descriptors import SOAP, PairDistances
-from kernelff.hyperparameters import METHODS as HYPERPARAMETERS
 from kernelff.kernels import DotProduct, RadialBasis, SquaredExponential, squares
 from kernelff.models.base import LinearModel
 from kernelff.models.fitted import as_list
@@ -176,6 +175,15 @@ class SparseGPR(LinearModel):
     def n_sparse_(self):
         return sum(term.n_functions for term in self.potential_.terms)
 
+    def plain_settings(self):
+        """Parameters as plain data, for files."""
+        settings = super().plain_settings()
+        if self.descriptors is not None:
+            settings["descriptors"] = [
+                {"kind": type(d).__name__} | d.plain_parameters() for d in as_list(self.descriptors)
+            ]
+        return settings
+
     def _make_terms(self, frames):
         descriptors = self._descriptor_list()
         deltas = _one_each("delta", _DELTA if self.delta is None else self.delta, len(descriptors))
@@ -247,12 +255,7 @@ class SparseGPR(LinearModel):
         for n_sparse in counts:
             if n_sparse not in (None, "auto") and not (isinstance(n_sparse, (int, np.integer)) and n_sparse > 0):
                 raise ValueError(f"n_sparse: must be a whole number > 0, 'auto' or None, got {n_sparse!r}.")
-        if self.hyperparameters not in HYPERPARAMETERS:
-            raise ValueError(f"hyperparameters: must be one of {HYPERPARAMETERS}, got {self.hyperparameters!r}.")
-        if not isinstance(self.n_jobs, (int, np.integer)) or self.n_jobs == 0:
-            raise ValueError(f"n_jobs: must be a number of threads, or -1 for all cores, got {self.n_jobs!r}.")
-        if not isinstance(self.zbl, (bool, np.bool_)):
-            raise ValueError(f"zbl: must be True or False, got {self.zbl!r}.")
+        self._check_settings()
         if self.sparse_method not in METHODS:
             raise ValueError(f"sparse_method: must be one of {METHODS}, got {self.sparse_method!r}.")
 

@@ -1,0 +1,93 @@
+"""Moment tensor potentials: linear in their scalars, with radial functions that are learnt."""
+
+from dataclasses import replace
+
+from kernelff.basis_term import BasisTerm
+from kernelff.checks import require_positive
+from kernelff.descriptors import MomentTensors
+from kernelff.models.base import LinearModel
+from kernelff.neighbors import nearest_distance
+from kernelff.progress import as_callback
+from kernelff.radial_learning import Learner, choose_frames, column_norms
+
+_DELTA = 5.0  # eV/Å
+
+
+class MTP(LinearModel):
+    """Moment tensor potential [1]_ with learnt radial functions.
+
+    References
+    ----------
+    .. [1] Shapeev, Multiscale Model. Simul. 14, 1153 (2016), doi:10.1137/15M1054183
+    """
+
+    def __init__(
+        self,
+        level=16,
+        cutoff=5.0,
+        *,
+        min_dist=None,
+        radial_basis_size=10,
+        learn_radial=True,
+        delta=None,
+        sigma_energy=None,
+        sigma_forces=None,
+        sigma_virial=None,
+        config_sigmas=None,
+        loss_weights=None,
+        hyperparameters="cv",
+        stress_offset=True,
+        e0=None,
+        baseline=None,
+        zbl=True,
+        calibrate=True,
+        n_jobs=-1,
+    ):
+        self.level = level
+        self.cutoff = cutoff
+        self.min_dist = min_dist
+        self.radial_basis_size = radial_basis_size
+        self.learn_radial = learn_radial
+        self.delta = delta
+        self.sigma_energy = sigma_energy
+        self.sigma_forces = sigma_forces
+        self.sigma_virial = sigma_virial
+        self.config_sigmas = config_sigmas
+        self.loss_weights = loss_weights
+        self.hyperparameters = hyperparameters
+        self.stress_offset = stress_offset
+        self.e0 = e0
+        self.baseline = baseline
+        self.zbl = zbl
+        self.calibrate = calibrate
+        self.n_jobs = n_jobs
+
+    _fitted = ("radial_history_",)
+    jitter = 0.0
+
+    def _make_terms(self, frames):
+        self._check_settings()
+        require_positive("delta", _DELTA if self.delta is None else self.delta, "eV/Å")
+        parameters = MomentTensors(
+            self.level, self.cutoff, min_dist=self.min_dist, radial_basis_size=self.radial_basis_size
+        )
+        species = sorted({int(z) for atoms in frames for z in atoms.numbers})
+        return [BasisTerm(parameters.build_for(frames, species, nearest_distance(frames)))]
+
+    def _learned(self, problem, saved, progress):
+        descriptor = problem.terms[0].descriptor
+        unknowns = descriptor.n_features + descriptor.coefficients.size
+        learning, validating = choose_frames(problem, unknowns)
+        part, check = problem.part(learning), problem.part(validating)
+        self.radial_history_ = []
+        if self.learn_radial:
+            learner = Learner(
+                descriptor, part, check if validating.any() else None, self._nuisance_std(problem.kinds), self.n_jobs
+            )
+            with as_callback(progress, "learning radial functions", "iterations"):
+                state = learner.learn(learner.begin())
+            descriptor = descriptor.with_coefficients(state.coefficients)
+            self.radial_history_ = state.history
+        delta = _DELTA if self.delta is None else self.delta
+        stds = delta / column_norms(part, descriptor, self.n_jobs)
+        return replace(problem, terms=[BasisTerm(descriptor, stds)])
