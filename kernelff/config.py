@@ -8,6 +8,10 @@
     n_sparse = 1000         # or "auto", or "all" environments
     sigma_forces = 0.05
     e0 = { Si = -0.79 }
+                            # or those of MTP, which has its descriptor inside:
+    kind = "mtp"
+    level = 20
+    cutoff = 5.0
 
     [config_sigmas.surface] # noise of one config_type
     energy = 0.01
@@ -42,31 +46,49 @@ from kernelff.dispersion import DFTD3
 from kernelff.io.input_nn import read_input_nn
 from kernelff.io.label_keys import LabelKeys
 from kernelff.io.safe_file import write_whole
-from kernelff.models import SparseGPR
+from kernelff.models import MTP, SparseGPR
 
+KINDS = {"gap": SparseGPR, "mtp": MTP}
 _NUMBER_OR_WORD = ("n_sparse", "n_channels")
+_ELSEWHERE = ("descriptors", "baseline", "config_sigmas")  # parameters that have a table of their own
+_OF_GAP = ("soap", "symmetry_functions", "pairs")
 
 
-def _parameters(kind):
+def parameters_of(kind):
+    """Parameters of a class with their defaults, name -> value."""
     return {name: entry.default for name, entry in inspect.signature(kind).parameters.items()}
 
 
-def _known_keys():
+def model_keys(kind):
+    """Keys of the table [model] for one kind of model, with their defaults.
+
+    Parameters
+    ----------
+    kind : {"gap", "mtp"}
+
+    Returns
+    -------
+    dict
+    """
+    own = {name: value for name, value in parameters_of(KINDS[kind]).items() if name not in _ELSEWHERE}
+    return {"kind": kind} | own
+
+
+def _known_keys(kind):
     """The keys of each table with their defaults, asked of the objects they belong to."""
-    elsewhere = ("descriptors", "baseline", "config_sigmas")
     return {
-        "data": _parameters(LabelKeys),
-        "model": {name: value for name, value in _parameters(SparseGPR).items() if name not in elsewhere},
+        "data": parameters_of(LabelKeys),
+        "model": model_keys(kind),
         "config_sigmas": None,  # names of the user's groups
-        "soap": _parameters(SOAP),
+        "soap": parameters_of(SOAP),
         "symmetry_functions": _symmetry_parameters(),
-        "pairs": _parameters(PairDistances),
-        "dftd3": _parameters(DFTD3),
+        "pairs": parameters_of(PairDistances),
+        "dftd3": parameters_of(DFTD3),
     }
 
 
 def _symmetry_parameters():
-    grid = {name: value for name, value in _parameters(SymmetryFunctions).items() if name != "functions"}
+    grid = {name: value for name, value in parameters_of(SymmetryFunctions).items() if name != "functions"}
     return grid | {"input_nn": "", "length_unit": ""}
 
 
@@ -88,6 +110,11 @@ class FitConfig:
     symmetry_functions: dict | None = None
     pairs: dict | None = None
     dftd3: dict | None = None
+
+    @property
+    def kind(self):
+        """Which kind of model: "gap" or "mtp"."""
+        return self.model.get("kind", "gap")
 
     def updated(self, **tables):
         """A copy with some values replaced; None values change nothing.
@@ -113,13 +140,20 @@ class FitConfig:
         return LabelKeys(**self.data)
 
     def make_model(self):
-        """The unfitted SparseGPR."""
+        """The unfitted SparseGPR or MTP."""
+        if self.kind == "mtp":
+            return MTP(**self._common())
         descriptors = [self._environments()]
         if self.pairs is not None:
             descriptors.append(_made(PairDistances, "pairs", self.pairs))
         chosen = descriptors[0] if len(descriptors) == 1 else descriptors
+        return SparseGPR(chosen, **self._common())
+
+    def _common(self):
+        """Parameters that every kind of model has, and those of [model]."""
         baseline = None if self.dftd3 is None else _made(DFTD3, "dftd3", self.dftd3)
-        return SparseGPR(chosen, **_spelt(self.model), config_sigmas=self.config_sigmas or None, baseline=baseline)
+        own = {name: value for name, value in _spelt(self.model).items() if name != "kind"}
+        return own | {"config_sigmas": self.config_sigmas or None, "baseline": baseline}
 
     def _environments(self):
         if self.symmetry_functions is None:
@@ -149,7 +183,7 @@ def _spelt(values):
 
 def _made(kind, table, values):
     """An object of the values of a table, which must hold those that have no default."""
-    missing = [name for name, default in _parameters(kind).items() if default is inspect.Parameter.empty]
+    missing = [name for name, default in parameters_of(kind).items() if default is inspect.Parameter.empty]
     missing = [name for name in missing if name not in values]
     if missing:
         raise ValueError(f"[{table}] must have {', '.join(missing)}; {kind.__name__} has no default for it")
@@ -158,15 +192,17 @@ def _made(kind, table, values):
 
 def default_settings(settings, table):
     """One table of the settings with the defaults of what it leaves out, name -> value."""
-    return _known_keys()[table] | getattr(settings, table)
+    return _known_keys(settings.kind)[table] | getattr(settings, table)
 
 
-def read_config(path):
+def read_config(path, kind=None):
     """Read settings from a TOML file.
 
     Parameters
     ----------
     path : path-like
+    kind : {"gap", "mtp"}, optional
+        In place of the kind that the file names.
 
     Returns
     -------
@@ -186,15 +222,36 @@ def read_config(path):
         tables = tomllib.loads(path.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: this is not valid TOML: {error}") from None
-    known = _known_keys()
+    known = _known_keys("gap")
     _refuse_unknown(tables, known, f"{path}: there is no table", "tables")
     for name, values in tables.items():
         if not isinstance(values, dict):
             raise ValueError(f"{path}: {name} must be a table; write [{name}] on its own line")
+    kind = kind or tables.get("model", {}).get("kind", "gap")
+    if kind not in KINDS:
+        raise ValueError(f"{path}: [model] kind must be one of {', '.join(map(repr, KINDS))}, got {kind!r}")
+    known["model"] = model_keys(kind)
+    _refuse_other_kinds(tables, kind, path)
+    for name, values in tables.items():
         if known[name] is not None:
             _refuse_unknown(values, known[name], f"{path}: [{name}] has no key", "keys")
             _refuse_wrong_types(values, known[name], f"{path}: [{name}]")
-    return FitConfig(**tables)
+    settings = FitConfig(**tables)
+    return settings if settings.kind == kind else settings.updated(model={"kind": kind})
+
+
+def _refuse_other_kinds(tables, kind, path):
+    """Tables and keys of another kind of model."""
+    for table in _OF_GAP:
+        if kind != "gap" and table in tables:
+            raise ValueError(
+                f"{path}: [{table}] belongs to a GAP, an {kind.upper()} has its own descriptor; take it out"
+            )
+    own = model_keys(kind)
+    for other in KINDS:
+        for key in tables.get("model", {}):
+            if key not in own and key in model_keys(other):
+                raise ValueError(f"{path}: [model] {key} belongs to kind = {other!r}, not to {kind!r}; take it out")
 
 
 def write_config(path, settings, comment=""):

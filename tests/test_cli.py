@@ -55,7 +55,7 @@ def folder(tmp_path_factory):
     write(folder / "test.xyz", copper(8, seed=1))
     write(folder / "bare.xyz", copper(2, seed=2, labelled=False))
     write(folder / "wrong.xyz", copper(16, seed=0, stress_sign=-1.0))
-    arguments = [*SMALL, "--test", folder / "test.xyz", "--model", folder / "cu.kff"]
+    arguments = [*SMALL, "--test", folder / "test.xyz", "--output", folder / "cu.kff"]
     code, output = run("fit", folder / "train.xyz", *arguments, "--report", folder / "cu.html")
     assert code == 0, output
     (folder / "fit.txt").write_text(output)
@@ -167,7 +167,7 @@ def test_errors_of_one_group(folder):
         (["fit", "{}/bare.xyz"], "no frame carries energies"),
         (["fit", "{}/wrong.xyz"], "stress_factor=-1"),
         (["fit", "{}/train.xyz", "--energy-key", "E_dft"], "energy_key='E_dft'"),
-        (["fit", "{}/train.xyz", "--model", "{}/none/cu.kff"], "does not exist; make it first"),
+        (["fit", "{}/train.xyz", "--output", "{}/none/cu.kff"], "does not exist; make it first"),
         (["fit", "{}/train.xyz", "--n-sparse", "-3"], "n_sparse"),
         (["info", "{}/wrong.xyz"], "stress_factor=-1"),
         (["info", "nothing.kff"], "nothing.kff"),
@@ -188,7 +188,7 @@ def test_debug_shows_where_it_happened(folder):
 
 
 def test_wrong_stresses_can_be_corrected(folder, tmp_path):
-    arguments = ["fit", folder / "wrong.xyz", *SMALL, "--model", tmp_path / "cu.kff"]
+    arguments = ["fit", folder / "wrong.xyz", *SMALL, "--output", tmp_path / "cu.kff"]
     code, _ = run(*arguments, "--stress-factor", "-1")
     assert code == 0
     right, corrected = kernelff.load(folder / "cu.kff"), kernelff.load(tmp_path / "cu.kff")
@@ -203,7 +203,7 @@ def test_copies_of_training_frames_in_the_test_set_are_named(folder, tmp_path):
     turned.rotate(90, "z", rotate_cell=True)
     turned.calc = SinglePointCalculator(turned, energy=results["energy"])
     write(tmp_path / "test.xyz", [turned, *copper(2, seed=7)])
-    files = [folder / "train.xyz", "--test", tmp_path / "test.xyz", "--model", tmp_path / "m.kff"]
+    files = [folder / "train.xyz", "--test", tmp_path / "test.xyz", "--output", tmp_path / "m.kff"]
     code, output = run("fit", *files, *SMALL)
     assert code == 0 and "1 of 3 test frames (0) are training frames too" in output
 
@@ -216,7 +216,7 @@ def test_interrupted_fit_says_how_to_go_on(folder, tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(kernelff.SparseGPR, "fit", interrupted)
-    code, output = run("fit", folder / "train.xyz", *SMALL, "--model", model)
+    code, output = run("fit", folder / "train.xyz", *SMALL, "--output", model)
     assert code == 130 and "cu.kff.checkpoint" in output and "the same command goes on from there" in output
     assert not model.exists()
 
@@ -229,7 +229,7 @@ def test_a_failed_write_leaves_the_old_file(folder, tmp_path, monkeypatch):
         raise OSError("no space left on device")
 
     monkeypatch.setattr(os, "replace", full)
-    code, output = run("fit", folder / "train.xyz", *SMALL, "--model", model)
+    code, output = run("fit", folder / "train.xyz", *SMALL, "--output", model)
     assert code == 1 and "no space left" in output
     assert model.read_text() == "old" and [path.name for path in tmp_path.iterdir()] == ["cu.kff"]
 
@@ -241,20 +241,20 @@ def test_symmetry_functions_from_toml(folder, tmp_path):
     config, model = tmp_path / "fit.toml", tmp_path / "cu.kff"
     grid = "[model]\nn_sparse = 12\n[symmetry_functions]\ncutoff = 4.0\nn_radial = 4\nn_shells = 1\n"
     config.write_text(grid)
-    assert run("fit", folder / "train.xyz", "--config", config, "--model", model)[0] == 0
+    assert run("fit", folder / "train.xyz", "--config", config, "--output", model)[0] == 0
     assert "symmetry" in run("info", model)[1].lower()
     (tmp_path / "input.nn").write_text(
         "cutoff_type 1\nsymfunction_short Cu 2 Cu 0.01 0.0 8.0\nsymfunction_short Cu 2 Cu 0.1 0.0 8.0\n"
     )
     lists = f'[model]\nn_sparse = 8\n[symmetry_functions]\ninput_nn = "{tmp_path / "input.nn"}"\n'
     config.write_text(lists)
-    code, output = run("fit", folder / "train.xyz", "--config", config, "--model", model)
+    code, output = run("fit", folder / "train.xyz", "--config", config, "--output", model)
     assert code == 1 and "needs length_unit" in output
     config.write_text(lists + 'length_unit = "bohr"\n')
-    code, output = run("fit", folder / "train.xyz", "--config", config, "--model", model)
+    code, output = run("fit", folder / "train.xyz", "--config", config, "--output", model)
     assert code == 0, output
     config.write_text(grid + "[soap]\ncutoff = 5.0\n")
-    code, output = run("fit", folder / "train.xyz", "--config", config, "--model", model)
+    code, output = run("fit", folder / "train.xyz", "--config", config, "--output", model)
     assert code == 1 and "give one of them" in output
 
 
@@ -265,7 +265,7 @@ def test_settings_from_toml_and_options(folder, tmp_path):
         "[config_sigmas.strain]\nenergy = 0.001\n[data]\nuse_stress = false\n"
     )
     model = tmp_path / "cu.kff"
-    code, output = run("fit", folder / "train.xyz", "--config", config, "--n-sparse", 20, "--model", model)
+    code, output = run("fit", folder / "train.xyz", "--config", config, "--n-sparse", 20, "--output", model)
     assert code == 0 and "stress none" in output
     fitted = kernelff.load_model(model)
     assert (fitted.n_sparse, fitted.sigma_forces) == (20, 0.07)

@@ -198,12 +198,12 @@ def test_config_and_command(dispersion, tmp_path):
     write(tmp_path / "train.xyz", dispersed_frames(10, 0, dispersion))
     small = "--n-sparse 10 --cutoff 3.8 --n-max 3 --l-max 2 --jobs 1".split()
     model = str(tmp_path / "cu.kff")
-    command = ["fit", str(tmp_path / "train.xyz"), *small, "--dftd3", "PBE", "--model", model]
+    command = ["fit", str(tmp_path / "train.xyz"), *small, "--dftd3", "PBE", "--output", model]
     found = CliRunner().invoke(app, command)
     assert found.exit_code == 0, found.output
     assert kff.load(model).baseline == dispersion
     assert "dftd3: method PBE" in CliRunner().invoke(app, ["info", model]).output
-    wrong = CliRunner().invoke(app, [*command[:-4], "--dftd3", "nonsense", "--model", model])
+    wrong = CliRunner().invoke(app, [*command[:-4], "--dftd3", "nonsense", "--output", model])
     assert wrong.exit_code == 1 and "no d3bj parameters" in " ".join(wrong.output.split())
 
 

@@ -303,7 +303,7 @@ def test_model_file(model, tmp_path):
 def test_command_fits_and_shows_mixed_channels(tmp_path):
     write(tmp_path / "train.xyz", alloys(6, 9))
     small = ["--n-sparse", "25", "--cutoff", "4.0", "--n-max", "3", "--l-max", "2", "--jobs", "1"]
-    arguments = ["fit", tmp_path / "train.xyz", "--model", tmp_path / "m.kff", "--n-channels", "4", *small]
+    arguments = ["fit", tmp_path / "train.xyz", "--output", tmp_path / "m.kff", "--n-channels", "4", *small]
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     assert result.exit_code == 0, result.output
     assert "4 mixed channels determine" in " ".join(result.output.split())

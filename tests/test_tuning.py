@@ -239,7 +239,7 @@ def test_tune_writes_settings_that_fit_reads(data, tmp_path):
     assert not {"n_sparse", "n_jobs"} & set(found.model)  # that of the search is for speed
     n_trials = len((tmp_path / "tuned.trials.jsonl").read_text().splitlines())
     assert 3 <= n_trials <= 4
-    code, text = run("fit", data, "--config", output, "--n-sparse", 12, "--model", tmp_path / "m.kff")
+    code, text = run("fit", data, "--config", output, "--n-sparse", 12, "--output", tmp_path / "m.kff")
     assert code == 0 and kff.load_model(tmp_path / "m.kff").descriptors[0].cutoff == 3.6
     before = output.read_text()
     code, text = run("tune", data, *SMALL, "--output", output)  # all trials are there

@@ -85,7 +85,7 @@ def check_writable(path):
 
 def _message(error):
     if isinstance(error, MemoryError):
-        return "not enough memory; fewer sparse points (--n-sparse) need less"
+        return "not enough memory; fewer sparse points (--n-sparse) or a lower level (--level) need less"
     if isinstance(error, _USER_ERRORS) and str(error):
         return str(error)
     name = type(error).__name__

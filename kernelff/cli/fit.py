@@ -9,13 +9,15 @@ import typer
 
 from kernelff.cli.console import check_writable, console, fail, guarded, note
 from kernelff.cli.data import load_frames
-from kernelff.cli.tables import chosen_hyperparameters, held_out_errors, rich_table, text_table
-from kernelff.config import FitConfig, read_config
+from kernelff.cli.options import model_tables
+from kernelff.cli.tables import basis_of, chosen_hyperparameters, held_out_errors, rich_table, text_table
+from kernelff.config import KINDS, FitConfig, read_config
 from kernelff.io.checks.dataset import DataSet
 from kernelff.io.checks.repeats import shared
-from kernelff.report.cells import error_table
+from kernelff.report.cells import error_table, learning_table
 
-_DATA, _MODEL, _OUT = "Labels in the data", "Model", "Output"
+_DATA, _OUT = "Labels in the data", "Output"
+_MODEL, _GAP, _MTP = "Model", "Model: gap only", "Model: mtp only"
 
 
 @guarded
@@ -24,27 +26,41 @@ def fit(
     data: Annotated[Path, typer.Argument(help="Training frames: extxyz, or whatever ASE reads.")],
     test: Annotated[Path | None, typer.Option(help="Frames to test on.")] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file with settings; options given here win.")] = None,
-    model: Annotated[Path, typer.Option(help="Model file to write.", rich_help_panel=_OUT)] = Path("model.kff"),
+    model: Annotated[
+        str | None,
+        typer.Option(help="gap (sparse Gaussian process, the default) or mtp (moment tensor potential)."),
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Model file to write.", rich_help_panel=_OUT)] = Path(
+        "model.kff"
+    ),
     report: Annotated[Path | None, typer.Option(help="Also write an HTML report.", rich_help_panel=_OUT)] = None,
     compact: Annotated[
         bool, typer.Option("--compact", help="Leave error bars out of the file.", rich_help_panel=_OUT)
     ] = False,
     checkpoint: Annotated[
         Path | None,
-        typer.Option(help="Where a stopped fit keeps its work [MODEL.checkpoint].", rich_help_panel=_OUT),
+        typer.Option(help="Where a stopped fit keeps its work [OUTPUT.checkpoint].", rich_help_panel=_OUT),
     ] = None,
     jobs: Annotated[int | None, typer.Option(help="Threads; -1 for all cores.")] = None,
-    n_sparse: Annotated[int | None, typer.Option(help="Sparse environments.", rich_help_panel=_MODEL)] = None,
     cutoff: Annotated[float | None, typer.Option(help="How far an atom sees, Å.", rich_help_panel=_MODEL)] = None,
-    n_max: Annotated[int | None, typer.Option(help="Radial functions.", rich_help_panel=_MODEL)] = None,
+    level: Annotated[
+        int | None, typer.Option(help="Level of the moments, even, 2 to 28.", rich_help_panel=_MTP)
+    ] = None,
+    regression: Annotated[
+        str | None, typer.Option(help="How the weights are fitted: ridge, ard, lasso.", rich_help_panel=_MTP)
+    ] = None,
+    n_sparse: Annotated[int | None, typer.Option(help="Sparse environments.", rich_help_panel=_GAP)] = None,
+    n_max: Annotated[int | None, typer.Option(help="Radial functions.", rich_help_panel=_GAP)] = None,
     n_channels: Annotated[
         int | None,
-        typer.Option(help="Mix elements and radial functions into so many channels.", rich_help_panel=_MODEL),
+        typer.Option(help="Mix elements and radial functions into so many channels.", rich_help_panel=_GAP),
     ] = None,
-    l_max: Annotated[int | None, typer.Option(help="Largest angular degree.", rich_help_panel=_MODEL)] = None,
-    atom_sigma: Annotated[float | None, typer.Option(help="Width of an atom, Å.", rich_help_panel=_MODEL)] = None,
-    zeta: Annotated[float | None, typer.Option(help="Kernel exponent.", rich_help_panel=_MODEL)] = None,
-    delta: Annotated[float | None, typer.Option(help="Kernel amplitude, eV.", rich_help_panel=_MODEL)] = None,
+    l_max: Annotated[int | None, typer.Option(help="Largest angular degree.", rich_help_panel=_GAP)] = None,
+    atom_sigma: Annotated[float | None, typer.Option(help="Width of an atom, Å.", rich_help_panel=_GAP)] = None,
+    zeta: Annotated[float | None, typer.Option(help="Kernel exponent.", rich_help_panel=_GAP)] = None,
+    delta: Annotated[
+        float | None, typer.Option(help="Prior amplitude: of a GAP eV, of an MTP eV/Å.", rich_help_panel=_MODEL)
+    ] = None,
     hyperparameters: Annotated[
         str | None,
         typer.Option(help="How sigmas and delta are chosen: cv, evidence, fixed.", rich_help_panel=_MODEL),
@@ -62,9 +78,9 @@ def fit(
     ] = None,
     sparse_method: Annotated[
         str | None,
-        typer.Option(help="How sparse points are chosen: cur, fps, random.", rich_help_panel=_MODEL),
+        typer.Option(help="How sparse points are chosen: cur, fps, random.", rich_help_panel=_GAP),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the choice of sparse points.", rich_help_panel=_MODEL)] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the choice of sparse points.", rich_help_panel=_GAP)] = None,
     energy_key: Annotated[str | None, typer.Option(help="Name of the energies.", rich_help_panel=_DATA)] = None,
     forces_key: Annotated[str | None, typer.Option(help="Name of the forces.", rich_help_panel=_DATA)] = None,
     stress_key: Annotated[str | None, typer.Option(help="Name of the stresses.", rich_help_panel=_DATA)] = None,
@@ -91,8 +107,10 @@ def fit(
         typer.Option("--trust-labels", help="Do not ask a crude model if labels go together.", rich_help_panel=_DATA),
     ] = False,
 ):
-    """Fit a sparse Gaussian process to DFT data and write a model file."""
-    settings = (read_config(config) if config else FitConfig()).updated(
+    """Fit a sparse Gaussian process (GAP) or a moment tensor potential (MTP) to DFT data and write a model file."""
+    kind = _checked_kind(model)
+    settings = read_config(config, kind) if config else FitConfig()
+    settings = settings.updated(
         data={
             "energy_key": energy_key,
             "forces_key": forces_key,
@@ -104,22 +122,31 @@ def fit(
             "stress_order": stress_order,
             "use_stress": False if no_stress else None,
         },
-        model={
-            "n_sparse": n_sparse,
-            "zeta": zeta,
-            "delta": delta,
-            "sigma_energy": sigma_energy,
-            "sigma_forces": sigma_forces,
-            "sigma_virial": sigma_virial,
-            "hyperparameters": hyperparameters,
-            "sparse_method": sparse_method,
-            "random_state": seed,
-            "n_jobs": jobs,
-        },
         dftd3={"method": dftd3},
-        soap={"cutoff": cutoff, "n_max": n_max, "n_channels": n_channels, "l_max": l_max, "atom_sigma": atom_sigma},
+        **model_tables(
+            kind or settings.kind,
+            {
+                "cutoff": cutoff,
+                "level": level,
+                "regression": regression,
+                "n_sparse": n_sparse,
+                "n_max": n_max,
+                "n_channels": n_channels,
+                "l_max": l_max,
+                "atom_sigma": atom_sigma,
+                "zeta": zeta,
+                "delta": delta,
+                "sigma_energy": sigma_energy,
+                "sigma_forces": sigma_forces,
+                "sigma_virial": sigma_virial,
+                "hyperparameters": hyperparameters,
+                "sparse_method": sparse_method,
+                "random_state": seed,
+                "n_jobs": jobs,
+            },
+        ),
     )
-    for path in filter(None, (model, report, checkpoint)):
+    for path in filter(None, (output, report, checkpoint)):
         check_writable(path)
     keys = settings.label_keys()
     asked = {"trust": trust_labels, "e0": settings.model.get("e0")}
@@ -128,21 +155,30 @@ def fit(
         sets["test"] = load_frames(test, keys, "test frames", **asked)
         warn_of_shared_frames(sets)
     estimator = settings.make_model()
-    run_fit(estimator, sets["train"], checkpoint or model.with_name(model.name + ".checkpoint"))
+    run_fit(estimator, sets["train"], checkpoint or output.with_name(output.name + ".checkpoint"))
     evaluations = evaluate_sets(estimator, sets, uncertainty=report is not None)
     console.print()
     console.print(rich_table(error_table(evaluations)))
     estimator.potential_.metadata["errors"] = {name: found.errors() for name, found in evaluations.items()}
-    estimator.save(model, compact=compact)
-    console.print(f"\nModel written to [bold]{model}[/] ({model.stat().st_size / 1e6:.1f} MB)")
+    estimator.save(output, compact=compact)
+    console.print(f"\nModel written to [bold]{output}[/] ({output.stat().st_size / 1e6:.1f} MB)")
     if report is not None:
         from kernelff.cli.info import model_rows
         from kernelff.report.maps import environment_maps
         from kernelff.report.standard import fit_report
 
         title, maps = f"Force field of {data.name}", environment_maps(estimator.potential_, sets, evaluations)
-        fit_report(report, title, model_rows(model), estimator.calibration_, sets, evaluations, maps)
+        fit_report(report, title, model_rows(output), estimator, sets, evaluations, maps)
         console.print(f"Report written to [bold]{report}[/]")
+
+
+def _checked_kind(model):
+    """The kind of model of --model, None where it was not given."""
+    if model is None or model.lower() in KINDS:
+        return model and model.lower()
+    raise ValueError(
+        f"--model {model}: give {' or '.join(KINDS)}; the file to write is named by --output, as in -o m.kff"
+    )
 
 
 def run_fit(estimator, frames, checkpoint=None):
@@ -150,7 +186,7 @@ def run_fit(estimator, frames, checkpoint=None):
 
     Parameters
     ----------
-    estimator : SparseGPR
+    estimator : SparseGPR or MTP
         Fitted in place.
     frames : list of ase.Atoms
     checkpoint : Path, optional
@@ -170,10 +206,10 @@ def run_fit(estimator, frames, checkpoint=None):
             kept = checkpoint is not None and checkpoint.exists()
             remedy = f"the work so far is kept in {checkpoint}; the same command goes on from there"
             fail(f"stopped; {remedy if kept else 'nothing was written yet'}", code=130)
-    console.print(
-        f"Fitted in {time.perf_counter() - start:.1f} s: {estimator.n_sparse_} sparse environments, "
-        f"rank {estimator.rank_}"
-    )
+    console.print(f"Fitted in {time.perf_counter() - start:.1f} s: {basis_of(estimator)}, rank {estimator.rank_}")
+    history = getattr(estimator, "radial_history_", None)
+    if history:
+        console.print(rich_table(learning_table(history)))
     for mixing in filter(None, (getattr(term.descriptor, "mixing", None) for term in estimator.potential_.terms)):
         console.print(
             f"{mixing.matrices.shape[1]} mixed channels determine {100 * mixing.explained:.2f} % of the variance of "
@@ -208,7 +244,7 @@ def evaluate_sets(estimator, sets, uncertainty):
 
     Parameters
     ----------
-    estimator : SparseGPR
+    estimator : SparseGPR or MTP
     sets : dict
         Name -> frames.
     uncertainty : bool

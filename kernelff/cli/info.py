@@ -8,13 +8,13 @@ from ase.data import chemical_symbols
 
 from kernelff.cli.console import console, guarded
 from kernelff.cli.data import examine
-from kernelff.cli.tables import held_out_errors, text_table
+from kernelff.cli.tables import held_out_errors, radial_functions, text_table
 from kernelff.io import read_raw_frames
 from kernelff.io.finding import refuse
 from kernelff.io.model_file import load, read_model
 from kernelff.io.mtp import SUFFIXES
 from kernelff.io.mtp_document import read_document
-from kernelff.report.cells import number
+from kernelff.report.cells import learning_table, number
 
 
 @guarded
@@ -79,7 +79,7 @@ def model_rows(path):
         rows.append(("noise", f"{_listed(noise)}, delta times {scales} ({settings['hyperparameters']})"))
         if facts.get("cv_errors"):
             rows.append(("held-out errors", held_out_errors(facts["cv_errors"])))
-        rows.append(("sparse set", f"chosen by {settings['sparse_method']}, seed {settings['random_state']}"))
+        rows += _choice_rows(settings, header["estimator"].get("fitted", {}))
         rows += _fit_rows(facts)
     error_bars = any(name.startswith("posterior") for name in arrays)
     return [*rows, ("error bars", "yes" if error_bars else "no, the file holds no posterior")]
@@ -116,6 +116,8 @@ def _potential_rows(potential, arrays):
             rows.append(("mixed channels", f"{parameters['n_channels']} channels determine {kept}"))
         if term["kind"] == "basis":
             rows.append(("basis", f"{len(arrays[f'terms.{k}.stds'])} functions, linear"))
+            coefficients = arrays.get(f"terms.{k}.descriptor.coefficients")
+            rows += [] if coefficients is None else [("radial basis", radial_functions(*coefficients.shape[1:]))]
             continue
         rows.append(("kernel", f"{sparse} sparse environments, {_listed(own)}"))
     if "repulsion" in potential:
@@ -155,6 +157,21 @@ def _centre_keys(term):
     if term["kind"] == "basis":
         return term["descriptor"]["species"] or [0]
     return [term["descriptor"]["species_pair"] or 0]
+
+
+def _choice_rows(settings, fitted):
+    """How the basis functions were chosen or learnt."""
+    if "sparse_method" in settings:
+        return [("sparse set", f"chosen by {settings['sparse_method']}, seed {settings['random_state']}")]
+    history = fitted.get("radial_history_")
+    if not history:
+        return [("radial functions", "as they start, not learnt")]
+    rows = learning_table(history).rows
+    stages = ", ".join(f"level {level} in {n} iterations" for level, n, *_ in rows)
+    ends = [f"{rows[0][2]} -> {rows[-1][3]} sigmas"] + [f"{rows[0][4]} -> {rows[-1][5]} on validation frames"] * bool(
+        rows[0][4]
+    )
+    return [("radial functions", f"learnt: {stages}; residual {', '.join(ends)}")]
 
 
 def _fit_rows(facts):

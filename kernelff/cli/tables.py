@@ -114,6 +114,27 @@ def chosen_hyperparameters(model):
     return rows
 
 
+def basis_of(model):
+    """How many basis functions a fitted model has, in words.
+
+    Parameters
+    ----------
+    model : SparseGPR or MTP
+        Fitted.
+    """
+    if hasattr(model, "n_sparse_"):
+        return f"{model.n_sparse_} sparse environments"
+    descriptor = model.potential_.terms[0].descriptor
+    radial = radial_functions(*descriptor.coefficients.shape[1:])
+    return f"{descriptor.n_features} scalars of level {model.level}, {radial}"
+
+
+def radial_functions(n_species, n_radial, size):
+    """The radial functions of moment tensors in words."""
+    pairs = " for each pair of elements" if n_species > 1 else ""
+    return f"{n_radial} radial functions of {size} Chebyshev polynomials{pairs}"
+
+
 def _headings(table):
     """Header with the title of each group, in lines, above its first column."""
     header = [_SHORT.get(name, name) for name in table.header]

@@ -105,6 +105,33 @@ def property_table(rows):
     return Table(["", "unit", "model", "DFT", "deviation"], cells, title="Properties")
 
 
+def learning_table(history):
+    """How much better the radial functions of a moment tensor potential became at each level.
+
+    Parameters
+    ----------
+    history : list of dict
+        ``MTP.radial_history_``.
+
+    Returns
+    -------
+    Table
+        Root mean square residuals in units of the sigmas before and after, on the frames learnt from and on the
+        validation frames.
+    """
+    rows = []
+    for level in dict.fromkeys(entry["level"] for entry in history):
+        own = [entry for entry in history if entry["level"] == level]
+        cells = [str(level), str(own[-1]["iteration"])]
+        for kind in ("objective", "validation"):
+            ends = [entry[kind] for entry in (own[0], own[-1]) if kind in entry]
+            cells += [number(value**0.5) for value in ends] or ["", ""]
+        rows.append(cells)
+    header = ["level", "iterations", *["before", "after"] * 2]
+    groups = [("", 2), ("residual, sigmas", 2), ("validation, sigmas", 2)]
+    return Table(header, rows, groups, "Radial functions")
+
+
 def number(value, digits=3, decimals=3):
     """A number with so many significant digits, but no more decimals, and no exponent."""
     if value == 0 or not np.isfinite(value):
