@@ -25,7 +25,7 @@ def as_callback(progress, title, unit="rows"):
         What is counted.
     """
     if progress is not True:
-        yield (lambda done, total, note="": progress(done, total)) if progress else None  # noqa: ARG005
+        yield (lambda done, total, note="": progress(done, total)) if progress else None
         return
     columns = (
         TextColumn("{task.description}"),
