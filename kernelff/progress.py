@@ -14,7 +14,7 @@ from rich.progress import (
 
 @contextmanager
 def as_callback(progress, title, unit="rows"):
-    """Turn a fit's `progress` argument into a callable (done, total), or None.
+    """Turn a fit's `progress` argument into a callable (done, total, note=""), or None; a bar shows the note.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def as_callback(progress, title, unit="rows"):
         What is counted.
     """
     if progress is not True:
-        yield progress or None
+        yield (lambda done, total, note="": progress(done, total)) if progress else None
         return
     columns = (
         TextColumn("{task.description}"),
@@ -38,4 +38,6 @@ def as_callback(progress, title, unit="rows"):
     )
     with Progress(*columns) as bar:
         task = bar.add_task(title, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        yield lambda done, total, note="": bar.update(
+            task, completed=done, total=total, description=f"{title}, {note}" if note else title
+        )

@@ -33,9 +33,13 @@ class Checkpoints:
         """The checkpoint of one fold of the frames."""
         return Checkpoint(self.folder / f"fold{fold}", problem)
 
+    def of_learning(self, *problems):
+        """The checkpoint of radial functions that are learnt from the frames of some problems."""
+        return SavedState(self.folder / "radial", "".join(fingerprint(problem) for problem in problems))
+
     def remove(self):
         """Delete the checkpoints of a fit that is done, and the folder when nothing else is in it."""
-        for path in self.folder.glob("fold*"):
+        for path in [*self.folder.glob("fold*"), *self.folder.glob("radial")]:
             path.unlink()
         self.tidy()
 
@@ -45,37 +49,57 @@ class Checkpoints:
             self.folder.rmdir()
 
 
+class SavedState:
+    """A checkpoint file that belongs to one part of one fit and no other.
+
+    Parameters
+    ----------
+    path : path-like
+    owner : str
+        Fingerprint of the fit; a fit of anything else refuses the file.
+    """
+
+    def __init__(self, path, owner):
+        self.path, self.owner = Path(path), owner
+
+    def load(self):
+        """(params, arrays), or None when there is no file yet."""
+        if not self.path.exists():
+            return None
+        params, arrays = read_checked(self.path, _KIND)
+        if params["fingerprint"] != self.owner:
+            raise ValueError(
+                f"checkpoint: {str(self.path.parent)!r} belongs to a fit of other data or other settings. "
+                "Give another path, or delete it to start anew."
+            )
+        return params["state"], arrays
+
+    def save(self, state, arrays):
+        """Write JSON-able data and arrays."""
+        write_checked(self.path, _KIND, {"fingerprint": self.owner, "state": state}, arrays)
+
+
 class Checkpoint:
-    """A checkpoint file that belongs to one fold of one fit and no other.
+    """Factors of the chunks that are done, of one fold of one fit.
 
     Parameters
     ----------
     path : path-like
     problem : Problem
-        Frames, targets, noise and basis functions of the fit; a fit of anything
-        else refuses the file.
+        Frames, targets, noise and basis functions of the fit.
     """
 
     def __init__(self, path, problem):
-        self.path = Path(path)
-        self.fingerprint = fingerprint(problem)
+        self._saved = SavedState(path, fingerprint(problem))
 
     def load(self):
         """(chunks done, factors), or (0, None) when there is no file yet."""
-        if not self.path.exists():
-            return 0, None
-        params, arrays = read_checked(self.path, _KIND)
-        if params["fingerprint"] != self.fingerprint:
-            raise ValueError(
-                f"checkpoint: {str(self.path.parent)!r} belongs to a fit of other data or other settings. "
-                "Give another path, or delete it to start anew."
-            )
-        return params["done"], Factors.from_state(params["factors"], arrays)
+        found = self._saved.load()
+        return (0, None) if found is None else (found[0]["done"], Factors.from_state(found[0]["factors"], found[1]))
 
     def save(self, done, factors):
-        factors_params, arrays = factors.to_state()
-        params = {"fingerprint": self.fingerprint, "done": done, "factors": factors_params}
-        write_checked(self.path, _KIND, params, arrays)
+        params, arrays = factors.to_state()
+        self._saved.save({"done": done, "factors": params}, arrays)
 
 
 def fingerprint(problem):

@@ -8,7 +8,7 @@ from kernelff.descriptors import MomentTensors
 from kernelff.models.base import LinearModel
 from kernelff.neighbors import nearest_distance
 from kernelff.progress import as_callback
-from kernelff.radial_learning import Learner, choose_frames, column_norms
+from kernelff.radial_learning import Learner, Learning, choose_frames, column_norms
 
 _DELTA = 5.0  # eV/Å
 
@@ -75,19 +75,36 @@ class MTP(LinearModel):
         return [BasisTerm(parameters.build_for(frames, species, nearest_distance(frames)))]
 
     def _learned(self, problem, saved, progress):
+        """Learn radial functions from some of the frames, then set the prior of the weights."""
         descriptor = problem.terms[0].descriptor
-        unknowns = descriptor.n_features + descriptor.coefficients.size
-        learning, validating = choose_frames(problem, unknowns)
-        part, check = problem.part(learning), problem.part(validating)
-        self.radial_history_ = []
+        chosen, held = choose_frames(problem, descriptor.n_features + descriptor.coefficients.size)
+        part, self.radial_history_ = problem.part(chosen), []
         if self.learn_radial:
-            learner = Learner(
-                descriptor, part, check if validating.any() else None, self._nuisance_std(problem.kinds), self.n_jobs
-            )
-            with as_callback(progress, "learning radial functions", "iterations"):
-                state = learner.learn(learner.begin())
+            validation = problem.part(held) if held.any() else None
+            learner = Learner(descriptor, part, validation, self._nuisance_std(problem.kinds), self.n_jobs)
+            state = self._learn(learner, saved, progress)
             descriptor = descriptor.with_coefficients(state.coefficients)
             self.radial_history_ = state.history
         delta = _DELTA if self.delta is None else self.delta
-        stds = delta / column_norms(part, descriptor, self.n_jobs)
-        return replace(problem, terms=[BasisTerm(descriptor, stds)])
+        return replace(problem, terms=[BasisTerm(descriptor, delta / column_norms(part, descriptor, self.n_jobs))])
+
+    def _learn(self, learner, saved, progress):
+        """Learn with a progress bar, from where a checkpoint left it."""
+        checkpoint = saved and saved.of_learning(*filter(None, (learner.problem, learner.validation)))
+        found = checkpoint and checkpoint.load()
+        state = Learning.from_state(*found) if found else learner.begin()
+        with as_callback(progress, "learning radial functions", "iterations") as callback:
+
+            def after_each(state):
+                if checkpoint:
+                    checkpoint.save(*state.to_state())
+                if callback:
+                    callback(len(state.history), learner.most_iterations, _note(state.history[-1]))
+
+            return learner.learn(state, after_each)
+
+
+def _note(entry):
+    """What a progress bar says of an iteration."""
+    error = entry.get("validation_forces", entry.get("forces"))
+    return f"level {entry['level']}" + ("" if error is None else f", rms error of forces {error:.3f} eV/Å")

@@ -14,12 +14,12 @@ References
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from scipy.linalg import qr, solve_triangular
 
 from kernelff._linalg import fold
 from kernelff.basis_term import BasisTerm
 from kernelff.noise import kind_of
 from kernelff.radial_learning.gauge import Gauge
+from kernelff.radial_learning.least_squares import damped_step, solve, with_prior
 from kernelff.radial_learning.tangent import RadialTangent
 from kernelff.streaming import stream
 
@@ -29,11 +29,10 @@ _RIDGE = 1e-8  # of the weights, in units of the squared norms of their columns
 _DAMPING, _LEAST_DAMPING = 1e-2, 1e-7
 _TRIALS = 5  # dampings that are tried in an iteration
 _SLOW = 2e-3  # relative gain of an iteration; a stage ends after two such
-_FLAT = 1e-3  # of the largest column norm: damping of coefficients that hardly matter
 _LEAST_NORM = 1e-9  # of the largest
 
 
-@dataclass
+@dataclass(frozen=True)
 class Learning:
     """Radial functions so far; plain data, so that learning can go on elsewhere.
 
@@ -48,8 +47,8 @@ class Learning:
     slow : int
         Iterations in a row that gained little.
     history : list of dict
-        level, iteration, objective (mean of squared residuals in units of their sigmas) and, with validation
-        frames, that on them.
+        level, iteration, objective (mean of squared residuals in units of their sigmas), forces (rms error, eV/Å;
+        with force labels) and, with validation frames, validation and validation_forces: both on them.
     """
 
     level: int
@@ -59,10 +58,20 @@ class Learning:
     slow: int = 0
     history: list = field(default_factory=list)
 
+    @property
+    def iterations(self):
+        """Entries of the history at this level."""
+        return sum(entry["level"] == self.level for entry in self.history)
 
-def start(level):
-    """First level of a growth that ends with `level`."""
-    return min(level, _FIRST_LEVEL)
+    def to_state(self):
+        """Plain data: a JSON-able dict and arrays."""
+        params = {"level": self.level, "damping": self.damping, "slow": self.slow, "history": self.history}
+        return params, {"coefficients": self.coefficients, "ridge": self.ridge}
+
+    @classmethod
+    def from_state(cls, params, arrays):
+        """The state that `to_state` described."""
+        return cls(**params, **arrays)
 
 
 class Learner:
@@ -75,7 +84,7 @@ class Learner:
     problem : Problem
         Frames to learn from, their targets and noise; its terms are not used.
     validation : Problem or None
-        Frames to stop by.
+        Frames to judge by.
     nuisance_std : ndarray of shape (1,)
         Prior standard deviation of the offset of stress labels.
     n_jobs : int
@@ -85,139 +94,120 @@ class Learner:
         self.descriptor, self.problem, self.validation = descriptor, problem, validation
         self.nuisance_std, self.n_jobs = nuisance_std, n_jobs
         self.gauge = Gauge.of(descriptor, problem.frames)
-        self.top = int(descriptor.levels.max())
+        self.levels = stages(int(descriptor.levels.max()))
+
+    @property
+    def most_iterations(self):
+        return len(self.levels) * (_ITERATIONS + 1)
 
     def begin(self):
         """State before the first iteration."""
-        level = start(self.top)
-        first = self.descriptor.up_to(level)
-        return Learning(level, self.gauge.orthonormal(first.coefficients))
+        first = self.descriptor.up_to(self.levels[0])
+        return Learning(self.levels[0], self.gauge.orthonormal(first.coefficients))
 
     def learn(self, state, after_each=lambda state: None):
         """Go on from a state until the last level is done; `after_each` gets the state after each iteration."""
         while True:
-            while self._wants_more(state):
-                state = self._iterate(state)
+            while state.slow < 2 and state.iterations <= _ITERATIONS:
+                state = self._iterate(state) if len(state.ridge) else self._first(state)
                 after_each(state)
-            if state.level == self.top:
+            if state.level == self.levels[-1]:
                 return state
             state = self._grow(state)
 
-    def _wants_more(self, state):
-        own = [entry for entry in state.history if entry["level"] == state.level]
-        return state.slow < 2 and len(own) <= _ITERATIONS
-
     def _grow(self, state):
-        level = min(state.level + _LEVELS_PER_STAGE, self.top)
+        level = self.levels[self.levels.index(state.level) + 1]
         following = self.descriptor.up_to(level)
         n_mu = following.coefficients.shape[2]
         coefficients = self.gauge.grown(state.coefficients, n_mu, following.coefficients)
         return Learning(level, coefficients, history=state.history)
 
+    def _first(self, state):
+        """The ridge of a stage, in proportion to the squared norms of the columns, and its first fit."""
+        rows = self._rows(self.problem, [self._term(state, state.coefficients)])
+        ridge = _RIDGE * (rows.R[:, :-2] ** 2).sum(axis=0)
+        state = replace(state, ridge=np.maximum(ridge, _LEAST_NORM**2 * ridge.max()))
+        return self._noted(state, *self._fit(state, state.coefficients))
+
     def _iterate(self, state):
         """One step of Levenberg-Marquardt."""
-        if not len(state.ridge):
-            return self._first(state)
-        fit = self._fit(state, state.coefficients)
+        fit, _ = self._fit(state, state.coefficients)
         R, directions = self._linearised(state, fit)
         for _ in range(_TRIALS):
-            step, expected = _damped(R, fit.n, state.damping)
-            trial = self.gauge.orthonormal(state.coefficients + (directions @ step).reshape(state.coefficients.shape))
-            found = self._fit(state, trial)
-            gained = (fit.objective - found.objective) / max(fit.objective - expected / fit.n_rows, 1e-300)
-            if found.objective < fit.objective:
-                damping = max(state.damping / 5, _LEAST_DAMPING) if gained > 0.6 else state.damping
-                damping = 3 * damping if gained < 0.25 else damping
-                slow = state.slow + 1 if fit.objective - found.objective < _SLOW * fit.objective else 0
+            step, expected = damped_step(R, len(fit.weights), state.damping)
+            change = (directions @ step).reshape(state.coefficients.shape)
+            trial = self.gauge.orthonormal(state.coefficients + change)
+            found, rows = self._fit(state, trial)
+            gain = fit.total - found.total
+            if gain > 0:
+                share = gain / max(fit.total - expected, 1e-300)
+                damping = max(state.damping / 5, _LEAST_DAMPING) if share > 0.6 else state.damping
+                damping = 3 * damping if share < 0.25 else damping
+                slow = state.slow + 1 if gain < _SLOW * fit.total else 0
                 state = replace(state, coefficients=trial, damping=damping, slow=slow)
-                return self._noted(state, found)
+                return self._noted(state, found, rows)
             state = replace(state, damping=8 * state.damping)
         return replace(state, slow=2)
 
-    def _first(self, state):
-        """The ridge of a stage: in proportion to the squared norms of the columns."""
-        state = replace(state, ridge=np.zeros(self.descriptor.up_to(state.level).n_features))
-        fit = self._fit(state, state.coefficients)
-        state = replace(state, ridge=_RIDGE * fit.squares)
-        return self._noted(state, self._fit(state, state.coefficients))
-
-    def _noted(self, state, fit):
-        entry = {"level": state.level, "iteration": sum(e["level"] == state.level for e in state.history)}
-        entry["objective"] = fit.objective
+    def _noted(self, state, fit, rows):
+        """The state with a line more in its history."""
+        entry = {"level": state.level, "iteration": state.iterations, "objective": fit.total / rows.n_rows}
+        entry |= {"forces": rows.error("forces", fit.weights)} if "forces" in rows.groups else {}
         if self.validation is not None:
-            entry["validation"] = self._judge(state, fit)
+            rows = self._rows(self.validation, [self._term(state, state.coefficients)])
+            entry["validation"] = rows.objective(fit.weights)
+            if "forces" in rows.groups:
+                entry["validation_forces"] = rows.error("forces", fit.weights)
         return replace(state, history=[*state.history, entry])
 
-    def _at(self, state, coefficients):
-        return self.descriptor.up_to(state.level).with_coefficients(coefficients)
+    def _term(self, state, coefficients):
+        return BasisTerm(self.descriptor.up_to(state.level).with_coefficients(coefficients))
 
     def _fit(self, state, coefficients):
-        """Weights of least squares for some radial functions."""
-        term = BasisTerm(self._at(state, coefficients))
-        R, n_rows = self._triangle(self.problem, [term])
-        squares = (R[:, : term.n_functions] ** 2).sum(axis=0)
-        ridge = state.ridge if state.ridge.any() else _RIDGE * squares
-        return _Fit.of(R, n_rows, ridge, squares)
+        """Weights of least squares for some radial functions, and the rows."""
+        rows = self._rows(self.problem, [self._term(state, coefficients)])
+        return solve(rows.R, np.append(state.ridge, 1.0)), rows
 
     def _linearised(self, state, fit):
         """R of [phi, nuisance, Jacobian along the gauge's directions, y] with the prior of the weights."""
-        descriptor = self._at(state, state.coefficients)
-        terms = [BasisTerm(descriptor), RadialTangent(descriptor, fit.weights[:-1])]
-        R, _ = self._triangle(self.problem, terms)
-        n, size = terms[0].n_functions, terms[1].n_functions
+        term = self._term(state, state.coefficients)
+        tangent = RadialTangent(term.descriptor, fit.weights[:-1])
+        R = self._rows(self.problem, [term, tangent]).R
+        n, end = term.n_functions, term.n_functions + tangent.n_functions
         directions = self.gauge.directions(state.coefficients)
-        rows = np.hstack([R[:, :n], R[:, n + size : -1], R[:, n : n + size] @ directions, R[:, -1:]])
-        prior = np.zeros((n + 1, rows.shape[1]))
-        prior[:, : n + 1] = np.diag(np.sqrt(np.append(state.ridge, 1.0)))
-        return qr(np.vstack([rows, prior]), mode="r")[0][: rows.shape[1]], directions
+        rows = np.hstack([R[:, :n], R[:, end:-1], R[:, n:end] @ directions, R[:, -1:]])
+        return with_prior(rows, np.append(state.ridge, 1.0)), directions
 
-    def _judge(self, state, fit):
-        """Mean of the squared residuals on the validation frames."""
-        R, n_rows = self._triangle(self.validation, [BasisTerm(self._at(state, state.coefficients))])
-        return float(np.sum((R @ np.append(fit.weights, -1.0)) ** 2) / n_rows)
-
-    def _triangle(self, problem, terms):
-        """R with R'R = rows' rows of all groups in units of their noise, nuisance in units of its prior."""
+    def _rows(self, problem, terms):
         factors = stream(replace(problem, terms=terms), self.n_jobs)
-        R, n_rows = np.zeros((factors.m,) * 2), 0
-        for name, factor in factors.groups.items():
-            fold(R, factor.R / problem.noise.sigma(name))
-            n_rows += factor.n_rows
-        R[:, -2] *= self.nuisance_std[0]
-        return R, n_rows
+        for factor in factors.groups.values():
+            factor.R[:, -2] *= self.nuisance_std[0]
+        return _Rows(factors.groups, {name: problem.noise.sigma(name) for name in factors.groups})
 
 
-@dataclass(frozen=True)
-class _Fit:
-    """Least squares with a ridge: weights (n_features + 1,), the last that of the nuisance column."""
+class _Rows:
+    """Triangular factors of some rows, nuisance in units of its prior."""
 
-    weights: np.ndarray
-    objective: float
-    squares: np.ndarray
-    n_rows: int
+    def __init__(self, groups, sigmas):
+        self.groups = groups
+        self.n_rows = sum(factor.n_rows for factor in groups.values())
+        self.R = np.zeros_like(next(iter(groups.values())).R)  # R'R = rows' rows in units of their noise
+        for name, factor in groups.items():
+            fold(self.R, factor.R / sigmas[name])
 
-    @property
-    def n(self):
-        return len(self.weights)
+    def objective(self, weights):
+        """Mean of the squared residuals in units of their noise."""
+        return float(np.sum((self.R @ np.append(weights, -1.0)) ** 2) / self.n_rows)
 
-    @classmethod
-    def of(cls, R, n_rows, ridge, squares):
-        prior = np.zeros((len(ridge) + 1, R.shape[1]))
-        prior[:, :-1] = np.diag(np.sqrt(np.append(ridge, 1.0)))
-        T = qr(np.vstack([R, prior]), mode="r")[0]
-        n = len(ridge) + 1
-        return cls(solve_triangular(T[:n, :n], T[:n, -1]), float(T[n, n] ** 2 / n_rows), squares, n_rows)
+    def error(self, name, weights):
+        """Rms residual of a group."""
+        factor = self.groups[name]
+        return float(np.sqrt(np.sum((factor.R @ np.append(weights, -1.0)) ** 2) / factor.n_rows))
 
 
-def _damped(R, n, damping):
-    """Step of the directions after the first n columns, and the sum of squares that it leads to if all were linear."""
-    inner, y = R[n:-1, n:-1], R[n:-1, -1]
-    norms = np.sqrt((R[:, n:-1] ** 2).sum(axis=0))
-    norms = np.maximum(norms, _FLAT * norms.max(initial=0.0))
-    rows = np.column_stack([np.vstack([inner, np.diag(np.sqrt(damping) * norms)]), np.append(y, np.zeros(len(y)))])
-    T = qr(rows, mode="r")[0]
-    k = len(y)
-    return solve_triangular(T[:k, :k], T[:k, -1]), float(T[k, k] ** 2 + R[-1, -1] ** 2)
+def stages(level):
+    """Levels from the first on, each what learning grows to next."""
+    return [*range(min(_FIRST_LEVEL, level), level, _LEVELS_PER_STAGE), level]
 
 
 def column_norms(problem, descriptor, n_jobs=1):
