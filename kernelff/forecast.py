@@ -7,11 +7,15 @@ import numpy as np
 from joblib import effective_n_jobs
 
 from kernelff.assembly import n_functions, neighbors_of
+from kernelff.basis_term import BasisTerm
 from kernelff.crossvalidation import SAMPLE
+from kernelff.radial_learning.tangent import RadialTangent
 from kernelff.threads import one_blas_thread
 
 _BASE_MEMORY = 280e6  # bytes: interpreter, libraries, compiled loops
 _SAMPLED_FRAMES = 100
+_PER_FRAME = 7e-4  # s: the list of neighbours, and Python around the loops
+_LINEAR = 60.0  # FLOP per pair and feature: derivative rows of moment tensors
 _STEPS = 15.0  # of a search over hyperparameters, m^3 / 3 operations each and a few products
 
 
@@ -44,7 +48,7 @@ class Forecast:
         )
 
 
-def forecast(problem, n_jobs, n_folds=0):
+def forecast(problem, n_jobs, n_folds=0, earlier=()):
     """Forecast of a fit.
 
     Parameters
@@ -54,6 +58,8 @@ def forecast(problem, n_jobs, n_folds=0):
         Threads.
     n_folds : int
         Folds of a cross-validation; 0 for none.
+    earlier : list of tuple
+        (number, Problem): passes over frames before this one, to learn basis functions.
 
     Returns
     -------
@@ -62,16 +68,28 @@ def forecast(problem, n_jobs, n_folds=0):
     m, threads = problem.m, effective_n_jobs(n_jobs)
     rows = [problem.rows_of(k) for k in range(len(problem.frames))]
     n_rows = sum(sum(r.values()) for r in rows)
-    pairs = _count_pairs(problem, [k for k, r in enumerate(rows) if r["forces"] or r["virial"]])
-    features = max(getattr(term.descriptor, "n_features", 1) for term in problem.terms)
     kinds = len(problem.kinds)
-    flops = 6.0 * pairs * features * n_functions(problem.terms) + 2.0 * n_rows * m**2 + 12.0 * m**3
-    flops += n_folds * (4.0 * kinds + _STEPS) * m**3
+    passes = [(1.0, problem), *earlier]
+    flops = sum(number * _pass(one) for number, one in passes) + n_folds * (4.0 * kinds + _STEPS) * m**3
+    visits = sum(number * len(one.frames) for number, one in passes)
+    seconds = flops / (threads * 0.6 * _gemm_rate()) + _PER_FRAME * visits / threads
     largest = max(sum(sum(rows[k].values()) for k in range(*chunk)) for chunk in problem.chunks())
     squares = 2 * kinds + 4 + (n_folds > 0) * ((n_folds + 2) * kinds + 3)  # matrices of shape (m, m)
     sample = (n_folds > 0) * 2 * sum(SAMPLE.values())
     memory = _BASE_MEMORY + 8.0 * m * (threads * (largest + m + 3 * 256 * 2) + squares * m + sample)
-    return Forecast(n_rows, m, flops, flops / (threads * 0.6 * _gemm_rate()), memory)
+    return Forecast(n_rows, m, flops, seconds, memory)
+
+
+def _pass(problem):
+    """FLOP of the rows of all frames and of their factorisation."""
+    rows = [problem.rows_of(k) for k in range(len(problem.frames))]
+    pairs = _count_pairs(problem, [k for k, r in enumerate(rows) if r["forces"] or r["virial"]])
+    terms, m = problem.terms, problem.m
+    linear = [term for term in terms if isinstance(term, (BasisTerm, RadialTangent))]
+    kernels = [term for term in terms if term not in linear]
+    features = max((getattr(term.descriptor, "n_features", 1) for term in kernels), default=0)
+    per_pair = 6.0 * features * n_functions(kernels) + sum(_LINEAR * term.descriptor.n_features for term in linear)
+    return per_pair * pairs + 2.0 * sum(sum(r.values()) for r in rows) * m**2 + 12.0 * m**3
 
 
 def _count_pairs(problem, frames):

@@ -10,7 +10,7 @@ import typer
 from kernelff.cli.console import check_writable, console, fail, guarded, note
 from kernelff.cli.data import load_frames
 from kernelff.cli.options import model_tables
-from kernelff.cli.tables import basis_of, chosen_hyperparameters, held_out_errors, rich_table, text_table
+from kernelff.cli.tables import basis_of, chosen_hyperparameters, file_size, held_out_errors, rich_table, text_table
 from kernelff.config import KINDS, FitConfig, read_config
 from kernelff.io.checks.dataset import DataSet
 from kernelff.io.checks.repeats import shared
@@ -161,7 +161,7 @@ def fit(
     console.print(rich_table(error_table(evaluations)))
     estimator.potential_.metadata["errors"] = {name: found.errors() for name, found in evaluations.items()}
     estimator.save(output, compact=compact)
-    console.print(f"\nModel written to [bold]{output}[/] ({output.stat().st_size / 1e6:.1f} MB)")
+    console.print(f"\nModel written to [bold]{output}[/] ({file_size(output)})")
     if report is not None:
         from kernelff.cli.info import model_rows
         from kernelff.report.maps import environment_maps

@@ -8,7 +8,7 @@ from ase.data import chemical_symbols
 
 from kernelff.cli.console import console, guarded
 from kernelff.cli.data import examine
-from kernelff.cli.tables import held_out_errors, radial_functions, text_table
+from kernelff.cli.tables import file_size, held_out_errors, radial_functions, text_table
 from kernelff.io import read_raw_frames
 from kernelff.io.finding import refuse
 from kernelff.io.model_file import load, read_model
@@ -67,7 +67,7 @@ def model_rows(path):
         return _mtp_rows(read_document(path))
     header, arrays, _ = read_model(path)
     rows = [
-        ("file", f"{Path(path).stat().st_size / 1e6:.1f} MB, format {header['format']}"),
+        ("file", f"{file_size(path)}, format {header['format']}"),
         ("written", f"{header['written']} by kernelff {header['kernelff']}"),
         *_potential_rows(header["potential"], arrays),
     ]
@@ -117,7 +117,7 @@ def _potential_rows(potential, arrays):
         if term["kind"] == "basis":
             rows.append(("basis", f"{len(arrays[f'terms.{k}.stds'])} functions, linear"))
             coefficients = arrays.get(f"terms.{k}.descriptor.coefficients")
-            rows += [] if coefficients is None else [("radial basis", radial_functions(*coefficients.shape[1:]))]
+            rows += [] if coefficients is None else [("radial functions", radial_functions(*coefficients.shape[1:]))]
             continue
         rows.append(("kernel", f"{sparse} sparse environments, {_listed(own)}"))
     if "repulsion" in potential:
@@ -165,13 +165,12 @@ def _choice_rows(settings, fitted):
         return [("sparse set", f"chosen by {settings['sparse_method']}, seed {settings['random_state']}")]
     history = fitted.get("radial_history_")
     if not history:
-        return [("radial functions", "as they start, not learnt")]
-    rows = learning_table(history).rows
-    stages = ", ".join(f"level {level} in {n} iterations" for level, n, *_ in rows)
-    ends = [f"{rows[0][2]} -> {rows[-1][3]} sigmas"] + [f"{rows[0][4]} -> {rows[-1][5]} on validation frames"] * bool(
-        rows[0][4]
-    )
-    return [("radial functions", f"learnt: {stages}; residual {', '.join(ends)}")]
+        return [("learning", "none: radial functions as they start")]
+    table = learning_table(history)
+    stages = ", ".join(f"level {level} in {n} iterations" for level, n, *_ in table.rows)
+    ends = [f"{table.groups[1][0]} {table.rows[0][2]} -> {table.rows[-1][3]}"]
+    ends += [f"{table.rows[0][4]} -> {table.rows[-1][5]} on validation frames"] * bool(table.rows[0][4])
+    return [("learning", f"{stages}; rms error of {', '.join(ends)}")]
 
 
 def _fit_rows(facts):

@@ -1,7 +1,6 @@
-"""`kernelff quickstart`: the whole way, from the bundled DFT data to molecular dynamics with error bars."""
+"""`kernelff quickstart`: the whole way, from the bundled DFT data to two models and molecular dynamics."""
 
 import time
-import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -9,9 +8,9 @@ import numpy as np
 import typer
 from ase.build import bulk
 from rich.progress import Progress
-from sklearn.base import clone
 
 import kernelff
+from kernelff.cli.comparing import compared
 from kernelff.cli.console import console, guarded
 from kernelff.cli.dynamics import run_langevin
 from kernelff.cli.evaluate import write_frames
@@ -27,6 +26,7 @@ from kernelff.properties import (
     volume_scan,
 )
 from kernelff.report.cells import Table, composition_table, error_table, property_table
+from kernelff.report.comparison import advice, comparison_table
 from kernelff.report.maps import environment_maps
 from kernelff.report.standard import QuickstartResults, quickstart_report
 
@@ -37,54 +37,73 @@ TEMPERATURES = (300.0, 1000.0)  # K
 def quickstart(
     context: typer.Context,
     output: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("kernelff-quickstart"),
-    n_sparse: Annotated[int, typer.Option(help="Sparse environments.")] = 1000,
+    n_sparse: Annotated[int, typer.Option(help="Sparse environments of the GAP.")] = 1000,
+    level: Annotated[int, typer.Option(help="Level of the MTP.")] = 16,
     steps: Annotated[int, typer.Option(help="Steps of each molecular dynamics.")] = 400,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
     jobs: Annotated[int, typer.Option(help="Threads of the fit; -1 for all cores.")] = -1,
 ):
-    """Fit the bundled silicon set, test it, run it, and write a report: everything in under two minutes."""
+    """Fit the bundled silicon set by a GAP and an MTP, test them, run one, write a report: in under two minutes."""
     start = time.perf_counter()
     output.mkdir(parents=True, exist_ok=True)
     sets = {split: silicon_set(split) for split in SPLITS}
     console.print(rich_table(composition_table(sets, "Silicon by DFT (bundled)")))
-    model = kernelff.SparseGPR(n_sparse=n_sparse, random_state=seed, n_jobs=jobs)
+    gap = kernelff.SparseGPR(n_sparse=n_sparse, random_state=seed, n_jobs=jobs)
+    mtp = kernelff.MTP(level, n_jobs=jobs)
+    models = {"GAP": gap, "MTP": mtp}
+    evaluations = {}
+    for name, model in models.items():
+        console.rule(f"[bold]{name}", align="left", style="dim")
+        evaluations[name] = _fitted(model, sets, output / f"silicon-{name.lower()}.kff")
+    console.rule(style="dim")
+    candidates = [compared(name, model, sets, evaluations[name]["test"]) for name, model in models.items()]
+    console.print()
+    console.print(rich_table(comparison_table(candidates)))
+    console.print(f"\n{advice(candidates)}")
+    results = _use(models, sets, evaluations["GAP"], candidates, steps, np.random.default_rng(seed), output)
+    quickstart_report(output / "report.html", results)
+    write_frames(output / "md.xyz", [frame for trace in results.traces for frame in trace.frames])
+    files = "silicon-gap.kff and silicon-mtp.kff (models), md.xyz (dynamics), report.html (open it)"
+    console.print(f"\nIn [bold]{output}[/]: {files}")
+    console.print(f"Everything took {time.perf_counter() - start:.0f} s.")
+
+
+def _fitted(model, sets, path):
+    """Fit, evaluate and save a model; its evaluations."""
     run_fit(model, sets["train"])
     evaluations = evaluate_sets(model, {"train": sets["train"]}, uncertainty=False)
     evaluations |= evaluate_sets(model, {name: sets[name] for name in SPLITS[1:]}, uncertainty=True)
     console.print()
     console.print(rich_table(error_table(evaluations)))
     model.potential_.metadata["errors"] = {name: found.errors() for name, found in evaluations.items()}
-    model.save(output / "silicon.kff")
-    results = _use(model, sets, evaluations, steps, np.random.default_rng(seed), output)
-    quickstart_report(output / "report.html", results)
-    write_frames(output / "md.xyz", [frame for trace in results.traces for frame in trace.frames])
-    console.print(f"\nIn [bold]{output}[/]: silicon.kff (model), md.xyz (dynamics), report.html (open it)")
-    console.print(f"Everything took {time.perf_counter() - start:.0f} s.")
+    model.save(path)
+    return evaluations
 
 
-def _use(model, sets, evaluations, steps, rng, output):
-    """Everything one does with a fitted model."""
-    with console.status("computing properties"):
-        rows = silicon_properties(model.potential_, silicon_reference())
-        reference = volume_series(sets["train"])
-        crystal = bulk("Si", a=rows[0][2])
-        ratios = np.linspace(reference[0].min(), reference[0].max(), 80) * len(crystal) / crystal.get_volume()
-        curve = volume_scan(crystal, model.potential_.calculator(), ratios)
+def _use(models, sets, evaluations, candidates, steps, rng, output):
+    """Everything one does with fitted models; the dynamics with the GAP, which has a novelty."""
+    reference = volume_series(sets["train"])
+    properties, curves = {}, {}
+    for name, model in models.items():
+        with console.status(f"computing properties by the {name}"):
+            properties[name] = silicon_properties(model.potential_, silicon_reference())
+            crystal = bulk("Si", a=properties[name][0][2])
+            ratios = np.linspace(reference[0].min(), reference[0].max(), 80) * len(crystal) / crystal.get_volume()
+            curves[name] = volume_scan(crystal, model.potential_.calculator(), ratios)
     console.print()
-    console.print(rich_table(property_table(rows)))
-    traces = _dynamics(model.potential_, rows[0][2], steps, rng)
+    console.print(rich_table(property_table(properties)))
+    gap = models["GAP"]
     return QuickstartResults(
         sets=sets,
+        candidates=candidates,
         evaluations=evaluations,
-        calibration=model.calibration_,
-        properties=rows,
-        model_curve=curve,
+        calibration=gap.calibration_,
+        properties=properties,
+        curves=curves,
         reference_points=reference,
-        traces=traces,
-        learning=learning_curve(model, sets, evaluations["test"]),
-        model=model_rows(output / "silicon.kff"),
-        seconds=sum(model.fit_time_.values()),
-        maps=environment_maps(model.potential_, sets, evaluations),
+        traces=_dynamics(gap.potential_, properties["GAP"][0][2], steps, rng),
+        models={name: model_rows(output / f"silicon-{name.lower()}.kff") for name in models},
+        maps=environment_maps(gap.potential_, sets, evaluations),
     )
 
 
@@ -132,39 +151,6 @@ def volume_series(frames):
     chosen = [atoms for atoms in frames if atoms.info.get("config_type") == "volume"]
     volumes = np.array([atoms.get_volume() / len(atoms) for atoms in chosen])
     return volumes, np.array([atoms.get_potential_energy() / len(atoms) for atoms in chosen])
-
-
-def learning_curve(model, sets, final, fractions=(8, 4, 2)):
-    """Errors on the test frames of models fitted to every eighth, fourth, second and each training frame.
-
-    Parameters
-    ----------
-    model : SparseGPR
-        Fitted to all; not changed.
-    sets : dict
-        "train", "test" -> frames.
-    final : Evaluation
-        Of the fitted model on the test frames.
-    fractions : tuple of int
-
-    Returns
-    -------
-    list of tuple
-        (frames, energy MAE in meV/atom, force MAE in meV/Å).
-    """
-    rows = []
-    for step in fractions:
-        with console.status(f"fitting 1/{step} of the frames, to see how errors fall"):
-            part = sets["train"][::step]
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)  # the same frames were shown with the data
-                found = clone(model).fit(part).evaluate(sets["test"])
-        rows.append((len(part), *_mean_errors(found)))
-    return [*rows, (len(sets["train"]), *_mean_errors(final))]
-
-
-def _mean_errors(evaluation):
-    return tuple(float(np.abs(evaluation.residuals(kind)).mean()) for kind in ("energy", "forces"))
 
 
 def _dynamics(potential, lattice_constant, steps, rng):

@@ -1,5 +1,7 @@
 """Tables for the terminal."""
 
+from pathlib import Path
+
 from rich.markup import escape
 from rich.table import Table as RichTable
 
@@ -133,6 +135,12 @@ def radial_functions(n_species, n_radial, size):
     """The radial functions of moment tensors in words."""
     pairs = " for each pair of elements" if n_species > 1 else ""
     return f"{n_radial} radial functions of {size} Chebyshev polynomials{pairs}"
+
+
+def file_size(path):
+    """Size of a file with its unit."""
+    size = Path(path).stat().st_size
+    return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
 
 
 def _headings(table):

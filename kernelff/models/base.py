@@ -60,6 +60,10 @@ class LinearModel(FittedModel):
         """The problem after what basis functions learn from the targets before the linear fit."""
         return problem
 
+    def _passes_before(self, problem):
+        """The passes over the frames that ``_learned`` makes: a list of (number, Problem)."""
+        return []
+
     def fit(self, frames, y=None, *, checkpoint=None, progress=False):
         """Fit to the energies, forces and stresses that the frames carry.
 
@@ -233,7 +237,7 @@ class LinearModel(FittedModel):
         checked = check_frames(frames, "training frames", warn=False)
         problem = copy(self)._make_problem(list(frames), checked.labels)  # a fitted model keeps its e0_
         folds = set(self._folds(problem.frames)) - {ALWAYS_TRAINED}
-        return forecast(problem, self.n_jobs, len(folds))
+        return forecast(problem, self.n_jobs, len(folds), self._passes_before(problem))
 
     def _make_problem(self, frames, found):
         base = baseline_of(frames, self.baseline)

@@ -8,7 +8,7 @@ from kernelff.descriptors import MomentTensors
 from kernelff.models.base import LinearModel
 from kernelff.neighbors import nearest_distance
 from kernelff.progress import as_callback
-from kernelff.radial_learning import Learner, Learning, choose_frames, column_norms
+from kernelff.radial_learning import Learner, Learning, choose_frames, column_norms, learning_passes
 
 _DELTA = 5.0  # eV/Å
 
@@ -87,6 +87,13 @@ class MTP(LinearModel):
             self.radial_history_ = state.history
         delta = _DELTA if self.delta is None else self.delta
         return replace(problem, terms=[BasisTerm(descriptor, delta / column_norms(part, descriptor, self.n_jobs))])
+
+    def _passes_before(self, problem):
+        if not self.learn_radial:
+            return []
+        descriptor = problem.terms[0].descriptor
+        chosen, held = choose_frames(problem, descriptor.n_features + descriptor.coefficients.size)
+        return learning_passes(descriptor, problem.part(chosen), problem.part(held))
 
     def _learn(self, learner, saved, progress):
         """Learn with a progress bar, from where a checkpoint left it."""

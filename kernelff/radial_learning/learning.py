@@ -24,7 +24,7 @@ from kernelff.radial_learning.tangent import RadialTangent
 from kernelff.streaming import stream
 
 _FIRST_LEVEL, _LEVELS_PER_STAGE = 16, 4
-_ITERATIONS = 12  # of a stage, at most
+ITERATIONS = 12  # of a stage, at most
 _RIDGE = 1e-8  # of the weights, in units of the squared norms of their columns
 _DAMPING, _LEAST_DAMPING = 1e-2, 1e-7
 _TRIALS = 5  # dampings that are tried in an iteration
@@ -98,7 +98,7 @@ class Learner:
 
     @property
     def most_iterations(self):
-        return len(self.levels) * (_ITERATIONS + 1)
+        return len(self.levels) * (ITERATIONS + 1)
 
     def begin(self):
         """State before the first iteration."""
@@ -108,7 +108,7 @@ class Learner:
     def learn(self, state, after_each=lambda state: None):
         """Go on from a state until the last level is done; `after_each` gets the state after each iteration."""
         while True:
-            while state.slow < 2 and state.iterations <= _ITERATIONS:
+            while state.slow < 2 and state.iterations <= ITERATIONS:
                 state = self._iterate(state) if len(state.ridge) else self._first(state)
                 after_each(state)
             if state.level == self.levels[-1]:

@@ -86,23 +86,26 @@ def composition_table(sets, title=""):
     return Table(header, rows, [("", 1), *((name, 2) for name in sets)], title)
 
 
-def property_table(rows):
+def property_table(models):
     """Properties beside their references.
 
     Parameters
     ----------
-    rows : list of tuple
-        (name, unit, model, reference or None).
+    models : dict
+        Name of a model -> list of (name, unit, value, reference or None), the same properties for all.
 
     Returns
     -------
     Table
     """
     cells = []
-    for name, unit, value, reference in rows:
-        known = [number(reference, 4), percent(value / reference - 1)] if reference else ["", ""]
-        cells.append([name, unit, number(value, 4), *known])
-    return Table(["", "unit", "model", "DFT", "deviation"], cells, title="Properties")
+    for entries in zip(*models.values(), strict=True):
+        name, unit, _, reference = entries[0]
+        cells.append([name, unit, number(reference, 4) if reference else ""])
+        for _, _, value, _ in entries:
+            cells[-1] += [number(value, 4), percent(value / reference - 1) if reference else ""]
+    header = ["", "unit", "", *["value", "deviation"] * len(models)]
+    return Table(header, cells, [("", 2), ("DFT", 1), *((name, 2) for name in models)], "Properties")
 
 
 def learning_table(history):
@@ -116,20 +119,23 @@ def learning_table(history):
     Returns
     -------
     Table
-        Root mean square residuals in units of the sigmas before and after, on the frames learnt from and on the
-        validation frames.
+        Root mean square errors of force components before and after, on the frames learnt from and on the validation
+        frames; without force labels root mean square residuals in units of the sigmas.
     """
+    by_forces = "forces" in history[0]
+    kinds = ("forces", "validation_forces") if by_forces else ("objective", "validation")
     rows = []
     for level in dict.fromkeys(entry["level"] for entry in history):
         own = [entry for entry in history if entry["level"] == level]
         cells = [str(level), str(own[-1]["iteration"])]
-        for kind in ("objective", "validation"):
+        for kind in kinds:
             ends = [entry[kind] for entry in (own[0], own[-1]) if kind in entry]
-            cells += [number(value**0.5) for value in ends] or ["", ""]
+            cells += [number(1e3 * value if by_forces else value**0.5) for value in ends] or ["", ""]
         rows.append(cells)
     header = ["level", "iterations", *["before", "after"] * 2]
-    groups = [("", 2), ("residual, sigmas", 2), ("validation, sigmas", 2)]
-    return Table(header, rows, groups, "Radial functions")
+    what = "forces, meV/Å" if by_forces else "residual, sigmas"
+    groups = [("", 2), (what, 2), ("validation", 2)]
+    return Table(header, rows, groups, "Radial functions, root mean square errors")
 
 
 def number(value, digits=3, decimals=3):

@@ -10,6 +10,7 @@ from kernelff.report.coverage import coverage, errors_and_sds
 
 INK, SOFT, LINE = "#1c2530", "#5b6878", "#dfe4ea"
 COLOURS = {"train": "#a9b4c0", "validation": "#e0a02b", "test": "#0f6e84", "DFT": "#b8432f"}
+MODELS = {"GAP": "#0f6e84", "MTP": "#c9622c"}
 SERIES = ("#0f6e84", "#c9622c", "#6a4c93", "#5b8c3a")
 
 _STYLE = {
@@ -30,7 +31,6 @@ _STYLE = {
     "ytick.color": SOFT,
     "legend.frameon": False,
 }
-_MODEL_LINE = {"color": COLOURS["test"], "lw": 2, "label": "model"}
 _DFT_POINTS = {
     "color": COLOURS["DFT"],
     "ls": "none",
@@ -151,15 +151,17 @@ def error_bars(evaluation, name="test"):
 
 
 @styled
-def properties_and_curve(rows, model, reference):
+def properties_and_curve(models, curves, reference):
     """Energy against volume beside the deviation of each property from its reference.
 
     Parameters
     ----------
-    rows : list of tuple
-        (name, unit, model, reference).
-    model, reference : tuple of ndarray
-        Volumes (Å^3/atom) and energies (eV/atom) by DFT.
+    models : dict
+        Name of a model -> list of (name, unit, value, reference).
+    curves : dict
+        Name of a model -> volumes (Å^3/atom) and energies (eV/atom).
+    reference : tuple of ndarray
+        Volumes and energies by DFT.
 
     Returns
     -------
@@ -167,33 +169,41 @@ def properties_and_curve(rows, model, reference):
     """
     canvas = Canvas(figsize=(11, 4.1), layout="constrained")
     left, right = canvas.subplots(1, 2)
-    _energy_curve(left, model, reference)
-    _deviations(right, rows)
+    _energy_curve(left, curves, reference)
+    _deviations(right, models)
     return canvas
 
 
-def _energy_curve(axes, model, reference):
-    for (volumes, energies), style in ((model, _MODEL_LINE), (reference, _DFT_POINTS)):
+def _energy_curve(axes, curves, reference):
+    drawn = [(curve, {"color": _colour(name), "lw": 2, "label": name}) for name, curve in curves.items()]
+    for (volumes, energies), style in [*drawn, (reference, _DFT_POINTS)]:
         axes.plot(volumes, 1e3 * (energies - _lowest(volumes, energies)), **style)
     axes.set(title="Energy against volume", xlabel="volume, Å³/atom", ylabel="meV/atom above the minimum")
     axes.legend()
 
 
-def _deviations(axes, rows):
-    known = [(name, 100 * (value / reference - 1)) for name, _, value, reference in rows if reference]
-    names, deviation = [name for name, _ in known], np.array([value for _, value in known])
-    y = np.arange(len(known))[::-1]
-    axes.hlines(y, 0, deviation, color=COLOURS["test"], lw=2)
-    axes.plot(deviation, y, "o", color=COLOURS["test"], ms=8)
+def _colour(name):
+    return MODELS.get(name, COLOURS["test"])
+
+
+def _deviations(axes, models):
+    names = [name for name, _, _, reference in next(iter(models.values())) if reference]
+    y, apart = np.arange(len(names))[::-1], 0.34 * (len(models) > 1)
+    reach = 1.0
+    for k, (model, rows) in enumerate(models.items()):
+        deviation = np.array([100 * (value / reference - 1) for _, _, value, reference in rows if reference])
+        heights = y + apart * (0.5 - k)
+        axes.hlines(heights, 0, deviation, color=_colour(model), lw=2)
+        axes.plot(deviation, heights, "o", color=_colour(model), ms=8 if len(models) == 1 else 6, label=model)
+        for height, value in zip(heights, deviation, strict=True):
+            side = 1 if value >= 0 else -1
+            axes.annotate(
+                percent(value / 100), (value, height), (10 * side, 0), textcoords="offset points",
+                ha="left" if side > 0 else "right", va="center", color=INK, fontsize=11 if len(models) == 1 else 9.5,
+            )  # fmt: skip
+        reach = max(reach, np.abs(deviation).max(initial=0.0))
     axes.axvline(0, color=COLOURS["DFT"], lw=1.5)
-    for height, value in zip(y, deviation, strict=True):
-        side = 1 if value >= 0 else -1
-        axes.annotate(
-            percent(value / 100), (value, height), (10 * side, 0), textcoords="offset points",
-            ha="left" if side > 0 else "right", va="center", color=INK,
-        )  # fmt: skip
-    reach = 1.6 * max(1.0, np.abs(deviation).max(initial=0.0))
-    axes.set(xlim=(-reach, reach), ylim=(-0.6, len(known) - 0.4), yticks=y, yticklabels=names)
+    axes.set(xlim=(-1.6 * reach, 1.6 * reach), ylim=(-0.6, len(names) - 0.4), yticks=y, yticklabels=names)
     axes.grid(axis="y", visible=False)
     axes.set(title="Deviation from DFT", xlabel="%")
 
@@ -234,35 +244,24 @@ def dynamics(traces):
 
 
 @styled
-def learning_and_distribution(rows, traces):
-    """Errors against the number of training frames beside pair distribution functions.
+def pair_distributions(traces):
+    """Pair distribution functions of molecular dynamics.
 
     Parameters
     ----------
-    rows : list of tuple
-        (frames fitted, energy MAE in meV/atom, force MAE in meV/Å).
     traces : list of MDTrace
 
     Returns
     -------
     matplotlib.figure.Figure
     """
-    canvas = Canvas(figsize=(11, 3.9), layout="constrained")
-    left, right = canvas.subplots(1, 2)
-    frames, energy, forces = np.array(rows, dtype=float).T
-    left.loglog(frames, forces, "o-", color=SERIES[0], label="forces, meV/Å")
-    left.loglog(frames, energy, "s-", color=SERIES[1], label="energy, meV/atom")
-    left.set_xticks(frames, [f"{n:.0f}" for n in frames])
-    left.set_xticks([], minor=True)
-    plain_decades(left.yaxis)
-    left.set_ylim(0.6 * min(energy.min(), forces.min()), 2.5 * max(energy.max(), forces.max()))
-    left.set(title="Learning", xlabel="frames fitted", ylabel="mean absolute error, test frames")
-    left.legend(loc="upper right")
+    canvas = Canvas(figsize=(11, 3.2), layout="constrained")
+    axes = canvas.subplots()
     for trace, colour in zip(traces, SERIES, strict=False):
-        right.plot(*trace.pair_distribution, color=colour, lw=1.8, label=f"{trace.target:.0f} K")
-    right.set(title="Pair distribution", xlabel="distance, Å", ylabel="g(r)")
-    right.set(xlim=(1.5, None), ylim=(0, None))
-    right.legend()
+        axes.plot(*trace.pair_distribution, color=colour, lw=1.8, label=f"{trace.target:.0f} K")
+    axes.set(title="Pair distribution", xlabel="distance, Å", ylabel="g(r)")
+    axes.set(xlim=(1.5, None), ylim=(0, None))
+    axes.legend()
     return canvas
 
 

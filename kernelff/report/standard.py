@@ -6,9 +6,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from kernelff.report import figures, map_figures
+from kernelff.report import figures, map_figures, model_figures
 from kernelff.report.build import Figure, Section, build_report
 from kernelff.report.cells import Table, composition_table, error_table, number, property_table
+from kernelff.report.comparison import comparison_section, radial_section
 from kernelff.report.coverage import errors_and_sds
 
 
@@ -20,39 +21,38 @@ class QuickstartResults:
     ----------
     sets : dict
         Name -> frames.
+    candidates : list of Candidate
+        The GAP and the MTP.
     evaluations : dict
-        Name -> Evaluation, "validation" and "test" with uncertainties.
+        Of the GAP: name of a set -> Evaluation, "validation" and "test" with uncertainties.
     calibration : Calibration or None
-        Of the error bars.
-    properties : list of tuple
-        (name, unit, model, DFT).
-    model_curve, reference_points : tuple of ndarray
-        Volumes (Å^3/atom) and energies (eV/atom) by the model and by DFT.
+        Of the error bars of the GAP.
+    properties : dict
+        Name of a model -> list of (name, unit, value, DFT).
+    curves : dict
+        Name of a model -> volumes (Å^3/atom) and energies (eV/atom).
+    reference_points : tuple of ndarray
+        Volumes and energies by DFT.
     traces : list of MDTrace
-    learning : list of tuple
-        (frames, energy MAE in meV/atom, force MAE in meV/Å).
-    model : list of tuple of str
-        Title and text.
-    seconds : float
-        Of the fit.
+    models : dict
+        Name of a model -> list of title and text.
     maps : list of EnvironmentMap
-        Of the test frames.
+        Of the test frames, by the GAP.
     """
 
     sets: dict
+    candidates: list
     evaluations: dict
     calibration: object
-    properties: list
-    model_curve: tuple
+    properties: dict
+    curves: dict
     reference_points: tuple
     traces: list
-    learning: list
-    model: list = field(default_factory=list)
-    seconds: float = 0.0
+    models: dict = field(default_factory=dict)
     maps: list = field(default_factory=list)
 
 
-def fit_report(path, title, model, calibration, sets, evaluations, maps=()):
+def fit_report(path, title, model, estimator, sets, evaluations, maps=()):
     """Report of a fit: accuracy, error bars, maps of the environments, data and model.
 
     Parameters
@@ -61,8 +61,8 @@ def fit_report(path, title, model, calibration, sets, evaluations, maps=()):
     title : str
     model : list of tuple of str
         Title and text of the facts about the model.
-    calibration : Calibration or None
-        Of the error bars.
+    estimator : SparseGPR or MTP
+        Fitted.
     sets : dict
         "train" and perhaps "test" -> frames.
     evaluations : dict
@@ -77,11 +77,17 @@ def fit_report(path, title, model, calibration, sets, evaluations, maps=()):
     judged = "test" if "test" in evaluations else "train"
     sections = [accuracy_section(evaluations)]
     if judged == "test" and len(errors_and_sds(evaluations["test"], "forces")[0]):
-        sections.append(error_bar_section(evaluations["test"], calibration, "test"))
+        sections.append(error_bar_section(evaluations["test"], estimator.calibration_, "test"))
     if maps:
         sections.append(map_section(maps, judged))
+    history = getattr(estimator, "radial_history_", None)
+    if history:
+        sections.append(radial_section(history))
     sections += [data_section(sets), Section("Model", tables=[Table([], [list(row) for row in model])])]
-    summary = f"A sparse Gaussian process on {len(sets['train'])} frames."
+    what = (
+        f"A moment tensor potential of level {estimator.level}" if history is not None else "A sparse Gaussian process"
+    )
+    summary = f"{what} on {len(sets['train'])} frames."
     return build_report(path, title, summary, error_numbers(evaluations[judged], judged), sections)
 
 
@@ -97,25 +103,37 @@ def quickstart_report(path, results):
     -------
     Path
     """
-    n_train = len(results.sets["train"])
+    n_train, times = len(results.sets["train"]), [f"{one.seconds:.0f} s" for one in results.candidates]
     summary = (
-        f"A sparse Gaussian process on {n_train} small DFT frames of silicon, fitted in "
-        f"{results.seconds:.0f} s, judged on frames of other origin and on properties, and run as "
-        "molecular dynamics with error bars."
+        f"A sparse Gaussian process (GAP) and a moment tensor potential (MTP) on {n_train} small DFT frames of "
+        f"silicon, fitted in {' and '.join(times)}, judged on frames of other origin and on properties, and run as molecular "
+        "dynamics with error bars."
     )
-    numbers = error_numbers(results.evaluations["test"], "test")
-    numbers.append((f"{results.seconds:.0f}", "s", f"to fit {n_train} frames"))
+    numbers = []
+    for one in results.candidates:
+        numbers += [
+            (number(one.error("forces")), "meV/Å", f"mean absolute error of force components, {one.name}"),
+            (number(one.error("energy")), "meV/atom", f"mean absolute error of energy, {one.name}"),
+            (number(one.cost, 2), "µs/atom", f"energy, forces and stress, {one.name}"),
+        ]
     sections = [
-        accuracy_section(results.evaluations),
-        error_bar_section(results.evaluations["test"], results.calibration, "test"),
+        comparison_section(results.candidates),
+        replace(accuracy_section(results.evaluations), title="Accuracy of the GAP"),
+        replace(
+            error_bar_section(results.evaluations["test"], results.calibration, "test"), title="Error bars of the GAP"
+        ),
         *([map_section(results.maps, "test")] if results.maps else []),
         _property_section(results),
         _dynamics_section(results),
         _learning_section(results),
         data_section(results.sets),
-        Section("Model", tables=[Table([], [list(row) for row in results.model])]),
+        Section("Models", tables=[_facts(name, rows) for name, rows in results.models.items()]),
     ]
     return build_report(path, "Silicon force field", summary, numbers, sections)
+
+
+def _facts(name, rows):
+    return Table([], [["", name], *map(list, rows)])
 
 
 def error_numbers(evaluation, name):
@@ -238,13 +256,13 @@ def data_section(sets):
 def _property_section(results):
     pictures = [
         Figure.from_matplotlib(
-            figures.properties_and_curve(results.properties, results.model_curve, results.reference_points),
+            figures.properties_and_curve(results.properties, results.curves, results.reference_points),
             "Left: energy of diamond silicon against volume; circles are DFT frames of the training set, "
-            "the line is the model. Right: how far each property lies from its DFT value, the red line.",
+            "lines the models. Right: how far each property lies from its DFT value, the red line.",
         )
     ]
     text = (
-        "Computed with the model through ASE in the same cells as by DFT: Birch-Murnaghan fit, elastic "
+        "Computed with both models through ASE in the same cells as by DFT: Birch-Murnaghan fit, elastic "
         "constants from stresses at strains of 0.5 % with relaxed atoms, and the relaxed vacancy in a "
         "cell of 64 sites."
     )
@@ -254,22 +272,25 @@ def _property_section(results):
 def _dynamics_section(results):
     temperatures = " and ".join(f"{trace.target:.0f} K" for trace in results.traces)
     steps, atoms = len(results.traces[0].time) - 1, results.traces[0].n_atoms
-    text = f"{atoms} atoms at {temperatures}, {steps} Langevin steps each, run through ASE."
+    text = (
+        f"{atoms} atoms at {temperatures}, {steps} Langevin steps each, run through ASE with the GAP, whose novelty "
+        "shows where a run leaves the data."
+    )
     caption = (
         "Temperature (dotted: target), potential energy with error bars, the largest error bar of any "
         "force component, and the largest novelty of any atom: how much of its environment the sparse set "
         "cannot express. A run that leaves the data shows here first."
     )
-    pictures = [Figure.from_matplotlib(figures.dynamics(results.traces), caption)]
+    pictures = [
+        Figure.from_matplotlib(figures.dynamics(results.traces), caption),
+        Figure.from_matplotlib(
+            figures.pair_distributions(results.traces), "Pair distribution functions of these runs."
+        ),
+    ]
     return Section("Molecular dynamics", text, figures=pictures)
 
 
 def _learning_section(results):
-    pictures = [
-        Figure.from_matplotlib(
-            figures.learning_and_distribution(results.learning, results.traces),
-            "Left: errors on the same test frames of models fitted to more and more of the training frames. "
-            "Right: pair distribution functions of the dynamics above.",
-        )
-    ]
-    return Section("Learning and structure", figures=pictures)
+    caption = "Errors on the same test frames of models fitted to more and more of the training frames."
+    pictures = [Figure.from_matplotlib(model_figures.learning_curves(results.candidates), caption)]
+    return Section("Learning", figures=pictures)
