@@ -17,6 +17,7 @@ from kernelff.evaluation import evaluate_frames
 from kernelff.io import LabelKeys, labels
 from kernelff.io.safe_file import write_whole
 from kernelff.report.cells import error_table
+from kernelff.report.maps import has_novelty
 
 
 @guarded
@@ -64,7 +65,7 @@ def evaluate(
     else:
         console.print("No labels to compare with.")
     if uncertainty or full:
-        console.print(_uncertainty_line(result, "Median predictive" if full else "Median"))
+        console.print(_uncertainty_line(result, "Median predictive" if full else "Median", has_novelty(potential)))
     if output is not None:
         write_predictions(output, frames, result)
         console.print(f"Predictions written to {output}")
@@ -121,11 +122,13 @@ def _ungrouped(result):
     return replace(result, config_types=["all"] * len(result.config_types))
 
 
-def _uncertainty_line(result, median):
-    worst = int(np.argmax([novelty.max(initial=0.0) for novelty in result.novelty]))
-    return (
+def _uncertainty_line(result, median, novelty):
+    text = (
         f"{median} standard deviations: energy "
         f"{1e3 * np.median(result.energy_std / result.n_atoms):.3g} meV/atom, forces "
-        f"{1e3 * np.median(np.concatenate([s.ravel() for s in result.forces_std])):.3g} meV/Å; most novel: "
-        f"frame {worst} ({result.novelty[worst].max(initial=0.0):.3f})"
+        f"{1e3 * np.median(np.concatenate([s.ravel() for s in result.forces_std])):.3g} meV/Å"
     )
+    if not novelty:
+        return text
+    worst = int(np.argmax([novelty.max(initial=0.0) for novelty in result.novelty]))
+    return f"{text}; most novel: frame {worst} ({result.novelty[worst].max(initial=0.0):.3f})"

@@ -64,6 +64,11 @@ def tune(
     n_sparse = n_sparse or [_N_SPARSE]
     keys = {"energy_key": energy_key, "forces_key": forces_key, "stress_key": stress_key, "virial_key": virial_key}
     settings = (read_config(config) if config else FitConfig()).updated(data=keys)
+    if settings.kind != "gap":
+        raise ValueError(
+            f"[model] kind = {settings.kind!r}: tune searches the settings of a GAP. Compare levels of an MTP "
+            "by the held-out errors of kernelff fit --model mtp --level 20, say."
+        )
     named = dict(map(_grid, grid or []))
     grids, start = _search_space(settings, named, n_sparse)
     trials_file = trials_file or output.with_name(output.stem + ".trials.jsonl")

@@ -100,7 +100,7 @@ class MTP(LinearModel):
         checkpoint = saved and saved.of_learning(*filter(None, (learner.problem, learner.validation)))
         found = checkpoint and checkpoint.load()
         state = Learning.from_state(*found) if found else learner.begin()
-        with as_callback(progress, "learning radial functions", "iterations") as callback:
+        with as_callback(progress, "radial functions", "iterations") as callback:
 
             def after_each(state):
                 if checkpoint:
@@ -114,4 +114,4 @@ class MTP(LinearModel):
 def _note(entry):
     """What a progress bar says of an iteration."""
     error = entry.get("validation_forces", entry.get("forces"))
-    return f"level {entry['level']}" + ("" if error is None else f", rms error of forces {error:.3f} eV/Å")
+    return f"level {entry['level']}" + ("" if error is None else f", {error:.3f} eV/Å")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.decomposition import PCA
 
+from kernelff.basis_term import BasisTerm
 from kernelff.neighbors import NeighborList
 
 _CENTRES_PER_BLOCK = 1024
@@ -82,10 +83,25 @@ def environment_maps(potential, sets, evaluations, n_elements=4, n_points=2000):
     chosen = sorted(elements[np.argsort(-counts, kind="stable")][:n_elements])
     earlier = sets["train"] if judged != "train" else []
     share = max(1, n_points // len(chosen))
-    return [_map_of(descriptor, int(z), earlier, frames, found, share) for z in chosen]
+    novelty = found.novelty if has_novelty(potential) else None
+    return [_map_of(descriptor, int(z), earlier, frames, found, novelty, share) for z in chosen]
 
 
-def _map_of(descriptor, element, earlier, frames, found, n_points):
+def has_novelty(potential):
+    """Whether there is a sparse set that environments can be new to: a linear model has none.
+
+    Parameters
+    ----------
+    potential : Potential
+
+    Returns
+    -------
+    bool
+    """
+    return not all(isinstance(term, BasisTerm) for term in potential.terms)
+
+
+def _map_of(descriptor, element, earlier, frames, found, novelty, n_points):
     """The map of one element."""
     known_at, at = (spread(of, element, n_points) for of in (earlier, frames))
     errors = [force - label for force, label in zip(found.forces, found.forces_ref, strict=True)]
@@ -100,7 +116,7 @@ def _map_of(descriptor, element, earlier, frames, found, n_points):
         kinds=_kinds(frames, at),
         error=1e3 * np.linalg.norm(_gather(errors, at, 3), axis=1),
         force_std=1e3 * np.linalg.norm(_gather(found.forces_std, at, 3), axis=1),
-        novelty=_gather(found.novelty, at),
+        novelty=_gather(novelty, at),
     )
 
 

@@ -106,15 +106,15 @@ def quickstart_report(path, results):
     n_train, times = len(results.sets["train"]), [f"{one.seconds:.0f} s" for one in results.candidates]
     summary = (
         f"A sparse Gaussian process (GAP) and a moment tensor potential (MTP) on {n_train} small DFT frames of "
-        f"silicon, fitted in {' and '.join(times)}, judged on frames of other origin and on properties, and run as molecular "
-        "dynamics with error bars."
+        f"silicon, fitted in {' and '.join(times)}, judged on frames of other origin and on properties, and "
+        "run as molecular dynamics with error bars."
     )
     numbers = []
     for one in results.candidates:
         numbers += [
             (number(one.error("forces")), "meV/Å", f"mean absolute error of force components, {one.name}"),
-            (number(one.error("energy")), "meV/atom", f"mean absolute error of energy, {one.name}"),
-            (number(one.cost, 2), "µs/atom", f"energy, forces and stress, {one.name}"),
+            (number(one.cost, 2), "µs/atom", f"for energy, forces and stress, {one.name}"),
+            (number(one.seconds, 2), "s", f"to fit {n_train} frames, {one.name}"),
         ]
     sections = [
         comparison_section(results.candidates),
@@ -233,9 +233,10 @@ def map_section(maps, name):
     drawn, n_all = sum(len(found.points) for found in maps), sum(found.n_all for found in maps)
     which = f"{drawn} of {n_all} atoms" if drawn < n_all else f"all {n_all} atoms"
     known = any(len(found.known) for found in maps)
+    flags = "standard deviation and novelty" if _has_novelty(maps) else "the standard deviation"
     behind = (
         "; grey: training frames. Coloured points inside the grey are interpolated; far from any grey the model "
-        "extrapolates, and standard deviation and novelty should be large there"
+        f"extrapolates, and {flags} should be large there"
     )
     caption = (
         f"Coloured: {which} of the {name} frames{behind if known else ''}. Force error is the length of the difference "
@@ -245,6 +246,10 @@ def map_section(maps, name):
     )
     picture = Figure.from_matplotlib(map_figures.environment_maps(maps), caption)
     return Section("Map of environments", text, figures=[picture])
+
+
+def _has_novelty(maps):
+    return any(np.isfinite(found.novelty).any() for found in maps)
 
 
 def data_section(sets):
