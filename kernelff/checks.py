@@ -5,6 +5,10 @@ import numbers
 import numpy as np
 
 
+class SettingsWarning(UserWarning):
+    """A setting that does not suit the data."""
+
+
 def require_positive(name, value, unit=""):
     """Raise a ValueError that names the parameter unless it is a finite number > 0."""
     real = isinstance(value, numbers.Real) and not isinstance(value, bool)

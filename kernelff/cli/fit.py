@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from kernelff.checks import SettingsWarning
 from kernelff.cli.console import check_writable, console, fail, guarded, note
 from kernelff.cli.data import load_frames
 from kernelff.cli.options import model_tables
@@ -200,6 +201,7 @@ def run_fit(estimator, frames, checkpoint=None):
         if resumed:
             console.print(f"Going on from {checkpoint}")
         start = time.perf_counter()
+        warnings.simplefilter("always", SettingsWarning)
         try:
             estimator.fit(frames, checkpoint=checkpoint, progress=True)
         except KeyboardInterrupt:

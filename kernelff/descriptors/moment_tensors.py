@@ -10,6 +10,7 @@ import numpy as np
 
 from kernelff._moments import MAX_BETA, PANEL, Loops, Tangents, lanes_of
 from kernelff.basis.chebyshev import chebyshev_basis, orthonormal_rows
+from kernelff.checks import SettingsWarning
 from kernelff.descriptors.base import (
     EnvironmentDescriptor,
     EnvironmentFeatures,
@@ -97,6 +98,7 @@ class MomentTensors(EnvironmentFeatures):
             warnings.warn(
                 f"min_dist: {self.min_dist} Å is above the shortest distance of the frames, {shortest:.3f} Å; below it "
                 "the radial functions grow steeply. Use a smaller min_dist, or None.",
+                SettingsWarning,
                 stacklevel=2,
             )
         return self._build(species, _MARGIN * shortest, counts)

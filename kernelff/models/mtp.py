@@ -1,12 +1,15 @@
 """Moment tensor potentials: linear in their scalars, with radial functions that are learnt."""
 
+import warnings
 from dataclasses import replace
 
+import numpy as np
+
 from kernelff.basis_term import BasisTerm
-from kernelff.checks import require_positive
+from kernelff.checks import SettingsWarning, require_positive
 from kernelff.descriptors import MomentTensors
 from kernelff.models.base import LinearModel
-from kernelff.neighbors import nearest_distance
+from kernelff.neighbors import NeighborList, nearest_distance
 from kernelff.progress import as_callback
 from kernelff.radial_learning import Learner, Learning, choose_frames, column_norms, learning_passes
 
@@ -72,11 +75,18 @@ class MTP(LinearModel):
             self.level, self.cutoff, min_dist=self.min_dist, radial_basis_size=self.radial_basis_size
         )
         species = sorted({int(z) for atoms in frames for z in atoms.numbers})
-        return [BasisTerm(parameters.build_for(frames, species, nearest_distance(frames)))]
+        descriptor = parameters.build_for(frames, species, nearest_distance(frames))
+        if not any(NeighborList.from_atoms(atoms, self.cutoff).n_pairs for atoms in frames):
+            raise ValueError(
+                f"cutoff: no two atoms of the frames are within {self.cutoff:g} Å of each other: there is nothing "
+                "to learn. Give a larger cutoff, or frames with neighbours."
+            )
+        return [BasisTerm(descriptor)]
 
     def _learned(self, problem, saved, progress):
         """Learn radial functions from some of the frames, then set the prior of the weights."""
         descriptor = problem.terms[0].descriptor
+        self._warn_of_few_labels(problem, descriptor)
         chosen, held = choose_frames(problem, descriptor.n_features + descriptor.coefficients.size)
         part, self.radial_history_ = problem.part(chosen), []
         if self.learn_radial:
@@ -87,6 +97,23 @@ class MTP(LinearModel):
             self.radial_history_ = state.history
         delta = _DELTA if self.delta is None else self.delta
         return replace(problem, terms=[BasisTerm(descriptor, delta / column_norms(part, descriptor, self.n_jobs))])
+
+    def _warn_of_few_labels(self, problem, descriptor):
+        """Say so where there are fewer labels than unknowns, and which level has fewer."""
+        n_labels = sum(sum(problem.rows_of(k).values()) for k in range(len(problem.frames)))
+        n_radial = descriptor.coefficients.size if self.learn_radial else 0
+        if n_labels >= descriptor.n_features + n_radial:
+            return
+        unknowns = f"{descriptor.n_features} weights" + f" and {n_radial} radial coefficients" * self.learn_radial
+        levels = [int(level) for level in np.unique(descriptor.levels)]
+        smaller = [level for level in levels if (descriptor.levels <= level).sum() + n_radial <= n_labels]
+        remedy = f"Give more frames, or level={smaller[-1]}." if smaller else "Give more frames."
+        warnings.warn(
+            f"level: {self.level} has {unknowns}, more than the {n_labels} labels of the frames can tell apart; the "
+            f"model leans on its prior. {remedy}",
+            SettingsWarning,
+            stacklevel=5,
+        )
 
     def _passes_before(self, problem):
         if not self.learn_radial:

@@ -30,6 +30,10 @@ _DAMPING, _LEAST_DAMPING = 1e-2, 1e-7
 _TRIALS = 5  # dampings that are tried in an iteration
 _SLOW = 2e-3  # relative gain of an iteration; a stage ends after two such
 _LEAST_NORM = 1e-9  # of the largest
+_NOTHING = (
+    "frames: no label depends on the positions of atoms: forces that symmetry makes zero say nothing. Give frames with "
+    "displaced atoms, or energies."
+)
 
 
 @dataclass(frozen=True)
@@ -126,6 +130,8 @@ class Learner:
         """The ridge of a stage, in proportion to the squared norms of the columns, and its first fit."""
         rows = self._rows(self.problem, [self._term(state, state.coefficients)])
         ridge = _RIDGE * (rows.R[:, :-2] ** 2).sum(axis=0)
+        if not ridge.max() > 0:
+            raise ValueError(_NOTHING)
         state = replace(state, ridge=np.maximum(ridge, _LEAST_NORM**2 * ridge.max()))
         return self._noted(state, *self._fit(state, state.coefficients))
 
@@ -213,14 +219,13 @@ def stages(level):
 def column_norms(problem, descriptor, n_jobs=1):
     """Rms of what each function of weight 1 adds to force components (n_features,), eV/Å.
 
-    To energies per atom where there are no forces, or virials per atom where there is neither.
+    To energies per atom where there are no forces but zero, or virials per atom where there is neither.
     """
     factors = stream(replace(problem, terms=[BasisTerm(descriptor)]), n_jobs)
-    squares, n_rows = np.zeros(descriptor.n_features), 0
-    kind = next(kind for kind in ("forces", "energy", "virial") if kind in factors.kinds)
-    for name, factor in factors.groups.items():
-        if kind_of(name) == kind:
-            squares += (factor.R[:, : descriptor.n_features] ** 2).sum(axis=0)
-            n_rows += factor.n_rows
-    norms = np.sqrt(squares / n_rows)
-    return np.maximum(norms, _LEAST_NORM * norms.max())
+    for kind in ("forces", "energy", "virial"):
+        groups = [factor for name, factor in factors.groups.items() if kind_of(name) == kind]
+        squares = sum(((factor.R[:, : descriptor.n_features] ** 2).sum(axis=0) for factor in groups), np.zeros(1))
+        if squares.max() > 0:
+            norms = np.sqrt(squares / sum(factor.n_rows for factor in groups))
+            return np.maximum(norms, _LEAST_NORM * norms.max())
+    raise ValueError(_NOTHING)
