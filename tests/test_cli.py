@@ -169,6 +169,16 @@ def test_errors_of_one_group(folder):
         (["fit", "{}/train.xyz", "--energy-key", "E_dft"], "energy_key='E_dft'"),
         (["fit", "{}/train.xyz", "--output", "{}/none/cu.kff"], "does not exist; make it first"),
         (["fit", "{}/train.xyz", "--n-sparse", "-3"], "n_sparse"),
+        (["fit", "{}/train.xyz", "--model", "{}/cu.kff"], "give gap or mtp; the file to write is named by --output"),
+        (["fit", "{}/train.xyz", "--model", "mtp", "--zeta", "3"], "--zeta belongs to --model gap, not to --model mtp"),
+        (["fit", "{}/train.xyz", "--model", "mtp", "--seed", "3"], "--seed belongs to --model gap"),
+        (["fit", "{}/train.xyz", "--level", "8"], "--level belongs to --model mtp, not to --model gap"),
+        (
+            ["fit", "{}/train.xyz", "--model", "mtp", "--level", "7"],
+            "level: must be an even number from 2 to 28, got 7",
+        ),
+        (["fit", "{}/train.xyz", "--model", "mtp", "--level", "40"], "level: must be an even number from 2 to 28"),
+        (["fit", "{}/train.xyz", "--model", "mtp", "--cutoff", "2"], "no two atoms of the frames are within 2 Å"),
         (["info", "{}/wrong.xyz"], "stress_factor=-1"),
         (["info", "nothing.kff"], "nothing.kff"),
         (["info", "{}"], "is a folder"),
@@ -185,6 +195,36 @@ def test_errors_are_one_message(folder, arguments, message):
 def test_debug_shows_where_it_happened(folder):
     result = CliRunner().invoke(app, ["--debug", "fit", str(folder / "bare.xyz")])
     assert isinstance(result.exception, ValueError)
+
+
+def test_a_moment_tensor_potential_is_fitted_shown_and_converted(folder, tmp_path):
+    model, test = tmp_path / "cu.kff", folder / "test.xyz"
+    options = ["--model", "mtp", "--level", 6, "--jobs", 1, "-o", model, "--report", tmp_path / "cu.html"]
+    code, output = run("fit", folder / "train.xyz", "--test", test, *options)
+    assert code == 0, output
+    for text in ("5 scalars of level 6, 2 radial functions of 10", "Forecast:", "Radial functions, root mean", "meV/Å"):
+        assert text in output
+    page = (tmp_path / "cu.html").read_text()
+    assert "A moment tensor potential of level 6" in page and "Learning the radial functions" not in page
+    assert "Radial functions" in page and "Map of environments" in page and "novelty" not in page.lower()
+    code, output = run("info", model)
+    assert code == 0
+    for text in ("moment_tensors: level 6", "basis 5 functions", "learning level 6 in", "error bars yes", "kB, format"):
+        assert text in output
+    code, output = run("evaluate", model, test, "--uncertainty")
+    assert code == 0 and "Median standard deviations" in output and "most novel" not in output
+    code, output = run("convert", model, tmp_path / "cu.mtp")
+    assert code == 0 and "ZBL" in output
+    atoms = read(test, 0)
+    converted = kernelff.load(tmp_path / "cu.mtp", species=["Cu"]).compute(atoms)
+    assert converted.energy == pytest.approx(kernelff.load(model).compute(atoms).energy, abs=1e-9)
+
+
+def test_fewer_labels_than_unknowns_are_said(folder, tmp_path):
+    write(tmp_path / "few.xyz", copper(4, seed=3))
+    options = ["--model", "mtp", "--level", 12, "--jobs", 1, "--no-stress", "-o", tmp_path / "m.kff"]
+    code, output = run("fit", tmp_path / "few.xyz", *options)
+    assert code == 0 and output.count("29 weights and 30 radial coefficients, more than the 52 labels") == 1
 
 
 def test_wrong_stresses_can_be_corrected(folder, tmp_path):
@@ -272,6 +312,24 @@ def test_settings_from_toml_and_options(folder, tmp_path):
     assert fitted.config_sigmas == {"strain": {"energy": 0.001}}
 
 
+def test_a_moment_tensor_potential_from_toml(folder, tmp_path):
+    config, model = tmp_path / "fit.toml", tmp_path / "cu.kff"
+    config.write_text('[model]\nkind = "mtp"\nlevel = 4\ncutoff = 4.0\nlearn_radial = false\nmin_dist = 2.9\n')
+    code, output = run("fit", folder / "train.xyz", "--config", config, "--level", 6, "--jobs", 1, "-o", model)
+    assert code == 0 and "min_dist: 2.9 Å is above the shortest distance" in output
+    fitted = kernelff.load_model(model)
+    assert (type(fitted), fitted.level, fitted.cutoff, fitted.learn_radial) == (kernelff.MTP, 6, 4.0, False)
+    assert "none: radial functions as they start" in run("info", model)[1]
+    code, output = run("fit", folder / "train.xyz", "--config", config, "--model", "gap", "-o", model)
+    assert code == 1 and "[model] level belongs to kind = 'mtp', not to 'gap'" in output
+    config.write_text("[soap]\ncutoff = 4.0\n")
+    code, output = run("fit", folder / "train.xyz", "--config", config, "--model", "mtp", "-o", model)
+    assert code == 1 and "[soap] belongs to a GAP" in output
+    config.write_text('[model]\nkind = "mtp"\n')
+    code, output = run("tune", folder / "train.xyz", "--config", config, "--output", tmp_path / "t.toml")
+    assert code == 1 and "tune searches the settings of a GAP" in output
+
+
 def test_updated_settings_leave_the_original_alone():
     settings = FitConfig(model={"zeta": 2.0})
     changed = settings.updated(model={"zeta": None, "delta": 3.0}, soap={"cutoff": None})
@@ -284,6 +342,10 @@ def test_updated_settings_leave_the_original_alone():
     [
         ("[model]\nn_sparce = 10", r"\[model\] has no key 'n_sparce'; did you mean 'n_sparse'\?"),
         ("[soap]\nn-max = 10", r"\[soap\] has no key 'n-max'; did you mean 'n_max'\?"),
+        ('[model]\nkind = "nep"', r"\[model\] kind must be one of 'gap', 'mtp', got 'nep'"),
+        ('[model]\nkind = "mtp"\nzeta = 4', r"\[model\] zeta belongs to kind = 'gap', not to 'mtp'; take it out"),
+        ('[model]\nkind = "mtp"\nlevl = 4', r"\[model\] has no key 'levl'; did you mean 'level'\?"),
+        ('[model]\nkind = "mtp"\nlevel = "high"', r"\[model\] level must be a number, got 'high'"),
         ("[modell]\nzeta = 4", r"no table 'modell'; did you mean 'model'\?"),
         ("[data]\nqqq = 4", "no key 'qqq'; the keys are: energy_factor, energy_key"),
         ("model = 3", r"model must be a table; write \[model\]"),
@@ -319,14 +381,20 @@ def test_version():
 
 
 def test_quickstart(tmp_path):
-    code, output = run("quickstart", "--output", tmp_path, "--n-sparse", 60, "--steps", 20, "--jobs", 1)
+    code, output = run("quickstart", "--output", tmp_path, "--n-sparse", 60, "--level", 4, "--steps", 20, "--jobs", 1)
     assert code == 0, output
     for text in ("Mean absolute errors", "Properties", "vacancy energy", "Molecular dynamics", "error bar"):
         assert text in output
-    assert {path.name for path in tmp_path.iterdir()} == {"silicon.kff", "md.xyz", "report.html"}
+    assert (
+        "GAP or MTP?" in output
+        and "evaluation µs/atom" in output
+        and re.search(r"[Tt]ake the (GAP|MTP)|take it", output)
+    )
+    files = {"silicon-gap.kff", "silicon-mtp.kff", "md.xyz", "report.html"}
+    assert {path.name for path in tmp_path.iterdir()} == files
     assert len(read(tmp_path / "md.xyz", ":")) > 20
     page = (tmp_path / "report.html").read_text()
-    assert page.count("data:image/svg+xml;base64,") >= 7 and "Map of environments" in page
+    assert page.count("data:image/svg+xml;base64,") >= 7 and "Map of environments" in page and "GAP or MTP?" in page
     assert not re.search(r"""(src|href)=["']http""", page)
 
 

@@ -10,9 +10,23 @@ import pytest
 from ase import Atoms
 
 from kernelff.evaluation import Evaluation
-from kernelff.report import Figure, Section, Table, build_report, figures
-from kernelff.report.cells import composition_table, error_table, natural, number, percent, property_table
+from kernelff.report import Figure, Section, Table, build_report, figures, model_figures
+from kernelff.report.cells import (
+    composition_table,
+    error_table,
+    learning_table,
+    natural,
+    number,
+    percent,
+    property_table,
+)
+from kernelff.report.comparison import Candidate, advice, comparison_table
 from kernelff.report.coverage import coverage, errors_and_sds
+
+HISTORY = [
+    {"level": level, "iteration": k, "objective": 1.0, "forces": forces, "validation": 1.0, "validation_forces": held}
+    for level, k, forces, held in ((8, 0, 0.2, 0.3), (8, 1, 0.1, 0.2), (12, 0, 0.05, 0.09), (12, 1, 0.02, 0.08))
+]
 
 
 def evaluation(n_frames=40, seed=0, true_scale=1.0):
@@ -109,8 +123,37 @@ def test_composition_and_properties():
     frames = [Atoms("Si2", info={"config_type": "a"}), Atoms("Si3")]
     table = composition_table({"train": frames, "test": frames[:1]})
     assert table.rows == [["all", "2", "5", "1", "2"], ["-", "1", "3", "", ""], ["a", "1", "2", "1", "2"]]
-    table = property_table([("a0", "Å", 5.5, 5.0), ("C11", "GPa", 150.0, None)])
-    assert table.rows == [["a0", "Å", "5.500", "5.000", "+10.0 %"], ["C11", "GPa", "150.0", "", ""]]
+    table = property_table({"GAP": [("a0", "Å", 5.5, 5.0), ("C11", "GPa", 150.0, None)]})
+    assert table.rows == [["a0", "Å", "5.000", "5.500", "+10.0 %"], ["C11", "GPa", "", "150.0", ""]]
+
+
+def test_learning_of_radial_functions_by_level():
+    table = learning_table(HISTORY)
+    assert table.rows == [["8", "1", "200", "100", "300", "200"], ["12", "1", "50.0", "20.0", "90.0", "80.0"]]
+    bare = [{"level": 8, "iteration": k, "objective": 4.0 / (k + 1)} for k in range(4)]
+    assert learning_table(bare).rows == [["8", "3", "2.00", "1.00", "", ""]]
+
+
+# --- which model -----------------------------------------------------------------
+
+
+def candidate(name, scale, cost, seed=1):
+    found = evaluation(seed=seed, true_scale=scale)
+    sizes = [("small", 0.5 * cost, 200.0), ("large", cost, 150.0)]
+    learning = [(10, 5.0, 100.0), (20, 2.0, 50.0)]
+    return Candidate(name, "so many functions", found, 3.0, cost, sizes, learning, HISTORY if name == "MTP" else [])
+
+
+def test_advice_follows_what_was_measured():
+    gap, mtp = candidate("GAP", 1.0, 50.0), candidate("MTP", 2.0, 10.0)
+    assert "GAP is more accurate" in advice([gap, mtp]) and "MTP is 5.0 times cheaper" in advice([mtp, gap])
+    assert advice([gap, candidate("MTP", 0.5, 10.0)]).endswith("take it.")
+    assert advice([gap, candidate("MTP", 1.0, 10.0)]).endswith("take the MTP.")
+    rows = {row[0]: row[2:] for row in comparison_table([gap, mtp]).rows}
+    assert rows["evaluation"] == ["50.0", "10.0"] and float(rows["forces"][1]) == pytest.approx(
+        mtp.error("forces"), rel=0.01
+    )
+    assert 60 < float(rows["forces inside 68 %"][0]) < 76 and float(rows["forces inside 68 %"][1]) < 50
 
 
 def test_numbers_have_no_exponent():
@@ -132,14 +175,18 @@ def all_figures():
     volumes = np.linspace(18, 22, 9)
     curve = (volumes, (volumes - 20) ** 2)
     rows = [("a0", "Å", 5.4, 5.45), ("B", "GPa", 90.0, 88.0), ("vacancy", "eV", 3.0, 3.6)]
+    candidates = [candidate("GAP", 1.0, 50.0), candidate("MTP", 2.0, 10.0)]
     traces = [trace(300.0), trace(1000.0)]
     return {
         "parity": figures.parity({"train": bare, "test": found}),
         "error bars": figures.error_bars(found),
         "groups": figures.errors_by_group(found),
-        "properties": figures.properties_and_curve(rows, curve, curve),
+        "properties": figures.properties_and_curve({"GAP": rows, "MTP": rows}, {"GAP": curve, "MTP": curve}, curve),
         "dynamics": figures.dynamics(traces),
-        "learning": figures.learning_and_distribution([(10, 5.0, 100.0), (20, 2.0, 50.0)], traces),
+        "pairs": figures.pair_distributions(traces),
+        "comparison": model_figures.accuracy_and_radial_learning(candidates),
+        "radial": model_figures.radial_learning(HISTORY),
+        "learning": model_figures.learning_curves(candidates),
     }
 
 

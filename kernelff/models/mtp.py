@@ -71,6 +71,8 @@ class MTP(LinearModel):
     def _make_terms(self, frames):
         self._check_settings()
         require_positive("delta", _DELTA if self.delta is None else self.delta, "eV/Å")
+        if not isinstance(self.learn_radial, (bool, np.bool_)):
+            raise ValueError(f"learn_radial: must be True or False, got {self.learn_radial!r}.")
         parameters = MomentTensors(
             self.level, self.cutoff, min_dist=self.min_dist, radial_basis_size=self.radial_basis_size
         )
