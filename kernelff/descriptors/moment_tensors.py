@@ -178,7 +178,7 @@ class MomentDescriptor(EnvironmentDescriptor):
 
         Notes
         -----
-        Exact: forward tangents of all moments, then reverse tangents of their adjoints ([1]_, chapter 5).
+        Exact: forward tangents of all moments, then reverse tangents of their adjoints ([1]_).
 
         References
         ----------
@@ -186,7 +186,8 @@ class MomentDescriptor(EnvironmentDescriptor):
         """
         weights = np.ascontiguousarray(weights, dtype=float)
         require(weights.shape == (self.n_features,), "weights", weights.shape, f"of shape ({self.n_features},)")
-        require(np.isfinite(weights).all(), "weights", "some that are not", "finite numbers")
+        odd = weights[~np.isfinite(weights)].tolist()
+        require(not odd, "weights", odd[:3], "finite numbers")
         start, stop, _ = slice(start, stop).indices(neighbors.n_atoms)
         plain = *self._plain(neighbors), start, max(start, stop)
         one_centre = self.coefficients.shape[1:]
