@@ -82,7 +82,7 @@ def _sum_of(row_of, given):
     for name, scalar, weight in given:
         if name in row_of:
             merged[row_of[name], scalar] += weight
-    return merged
+    return dict(sorted(merged.items()))  # by row, for the cache
 
 
 def tangent_tables(tables, n_species, n_beta, width, lanes):
