@@ -21,17 +21,12 @@ AVX512 = ["-mavx512f", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma", "-mprefer-
 # instruction set -> (lanes of float64, compiler flags)
 ISAS = {"base": (2, [])} | ({"avx2": (4, ["-mavx2", "-mfma"]), "avx512": (8, AVX512)} if X86 else {})
 SHARED = ["ext/lanes.h", "ext/centres.h", "ext/dispatch.h", "ext/centres.pxi"]
+MOMENTS = [f"ext/moments{part}" for part in (".c", "_derivatives.h", "_coefficients.h", ".h")]
 # module -> its source, then what that includes
 LOOPS = {
     "kernelff._soap": ["ext/soap.c", "ext/soap_derivatives.h", "ext/soap.h", *SHARED],
     "kernelff._symmetry": ["ext/symmetry.c", "ext/symmetry.h", *SHARED],
-    "kernelff._moments": [
-        "ext/moments.c",
-        "ext/moments_derivatives.h",
-        "ext/moments_coefficients.h",
-        "ext/moments.h",
-        *SHARED,
-    ],
+    "kernelff._moments": [*MOMENTS, *SHARED],
 }
 
 

@@ -1,9 +1,10 @@
-"""How fast are moment tensors, their adjoint and their derivative rows, and what bounds them; beside motep?
+"""How fast are moment tensors, their adjoint, derivative rows and Jacobian, and what bounds them; beside motep?
 
 Levels 8, 16 and 20 on rattled cells with 34 (diamond) and 58 neighbours (bcc), one thread, CPU time, minimum of many
 repetitions. GFLOP/s count what the formulas need (FMA = 2), for the derivative rows every moment of every scalar
-once. motep's figure is energy, forces and stress with its C extension, ours beside it values + backward; both keep
-their neighbour list. It reads potentials from a folder with files *l08_1sp.mtp, *l16_1sp.mtp, *l20_1sp.mtp:
+once, for the Jacobian by radial coefficients what its programs do. motep's figure is energy, forces and stress with
+its C extension, ours beside it values + backward; both keep their neighbour list. It reads potentials from a folder
+with files *l08_1sp.mtp, *l16_1sp.mtp, *l20_1sp.mtp:
 
     pip install motep
     python benchmarks/moment_tensors_speed.py [FOLDER]
@@ -18,13 +19,14 @@ from ase.build import bulk
 from threadpoolctl import threadpool_limits
 
 import kernelff as kff
-from kernelff._moments import lanes_of
+from kernelff._moments import PANEL, lanes_of
 from kernelff._soap import available_isas
 from kernelff.descriptors import MomentTensorsDescriptor
 from kernelff.descriptors.moment_tables import graph_tables
+from kernelff.descriptors.moment_tangents import tangent_tables
 
 LEVELS = (8, 16, 20)
-CENTRES = 16  # per block of derivative rows, so that the block stays in the cache
+CENTRES = 8  # per block of derivative rows, so that the block stays in the cache
 
 
 def cpu_time(function, seconds=1.0, at_least=5):
@@ -50,23 +52,38 @@ def flops(tables, arrays, n_neighbors, n_beta):
     return values, adjoint, rows + 5 * n_visited
 
 
+def jacobian_flops(tables, shape, n_neighbors, isa):
+    """Operations per centre, beside adjoints; `shape` of the coefficients: (n_species, n_mu, n_beta)."""
+    lanes, _ = lanes_of(isa)
+    n_species, _, n_beta = shape
+    arrays = tangent_tables(tables, n_species, n_beta, PANEL, lanes)
+    ends = np.array(arrays["first_entry"])[arrays["first_row"]]
+    entries = sum(ends[p + 1] - ends[p] for p in arrays["panel_program"])
+    sums = 2 * n_neighbors * (max(tables.degree) + 1) ** 2 * n_beta
+    return 2 * PANEL * entries + 6 * n_neighbors * (lanes * len(arrays["support"]) + np.prod(shape[1:])) + sums
+
+
 def ours(atoms, cutoff, level, isa):
-    """µs per atom and GFLOP/s of values, adjoint and rows."""
+    """µs per atom and GFLOP/s of values, adjoint, rows and Jacobian."""
     built = kff.MomentTensors(level, cutoff).build_for([atoms], [int(atoms.numbers[0])], 2.5)
     descriptor = MomentTensorsDescriptor.from_state(*built.to_state(), isa=isa)
     neighbors, n = kff.NeighborList.from_atoms(atoms, cutoff), len(atoms)
     weights = np.random.default_rng(0).normal(size=(n, descriptor.n_features))
 
-    def rows():
+    def in_blocks(function, *arguments):
         for start in range(0, n, CENTRES):
-            descriptor.gradients(neighbors, start, start + CENTRES)
+            function(neighbors, *arguments, start, start + CENTRES)
 
     seconds = [
         cpu_time(lambda: descriptor.compute(neighbors)),
         cpu_time(lambda: descriptor.backward(neighbors, weights)),
-        cpu_time(rows),
+        cpu_time(lambda: in_blocks(descriptor.gradients)),
+        cpu_time(lambda: in_blocks(descriptor.coefficient_gradients, weights[0])),
     ]
-    needed = flops(*graph_tables(descriptor.graphs, lanes_of(isa)[0]), neighbors.n_pairs / n, 10)
+    tables, arrays = graph_tables(descriptor.graphs, lanes_of(isa)[0])
+    needed = flops(tables, arrays, neighbors.n_pairs / n, 10)
+    jacobian = needed[1] + jacobian_flops(tables, descriptor.coefficients.shape[1:], neighbors.n_pairs / n, isa)
+    needed = (*needed, jacobian)
     return [1e6 * s / n for s in seconds], [f * n / s / 1e9 for f, s in zip(needed, seconds, strict=True)]
 
 
@@ -88,7 +105,7 @@ def main(folder=None):
             atoms.rattle(0.05, seed=1)
             n_neighbors = kff.NeighborList.from_atoms(atoms, cutoff).n_pairs / len(atoms)
             print(f"\n{n_neighbors:.1f} neighbours, µs per atom (GFLOP/s)")
-            print(f"{'':18}{'values':>16}{'backward':>16}{'rows':>16}")
+            print(f"{'':18}{'values':>16}{'backward':>16}{'rows':>16}{'Jacobian':>16}")
             for level in LEVELS:
                 for isa in available_isas():
                     times, rates = ours(atoms, cutoff, level, isa)

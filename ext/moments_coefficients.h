@@ -94,24 +94,46 @@ static void pair_monomials(vec x, vec y, vec z, int highest, vec *out)
     }
 }
 
+/* Add LANES pairs of the centre in lane u, those of one species, to the sums; their Q_k are at `q`. */
+static void add_to_sums(const scratch *s, const tangent_scratch *t, const moments_plan *plan, int64_t k, int64_t u,
+                        int species, const double *q)
+{
+    int mine[LANES], any = 0;
+    for (int l = 0; l < LANES; l++) {
+        int32_t channel = s->channel[(k + l) * LANES + u];
+        any |= mine[l] = channel >= 0 && channel % plan->n_species == species;
+    }
+    for (int64_t b = 0; any && b < t->stride; b += LANES) {
+        double *sum = t->sums + species * t->n_monomials * t->stride + b;
+        vec own[LANES];
+#pragma GCC unroll 8
+        for (int l = 0; l < LANES; l++)
+            own[l] = mine[l] ? *(const vec *)(q + l * t->stride + b) : ZERO;
+        for (int64_t m = 0; m < t->n_monomials; m++, sum += t->stride) {
+            const double *monomial = (const double *)(t->monomials + m);
+            vec even = *(vec *)sum, odd = ZERO;
+#pragma GCC unroll 4
+            for (int l = 0; l < LANES; l += 2)
+                even += monomial[l] * own[l], odd += monomial[l + 1] * own[l + 1];
+            *(vec *)sum = even + odd;
+        }
+    }
+}
+
 /* Q_k and slopes of all pairs of the centre in lane u, and the sums over these pairs. */
 static void basis_sums(const scratch *s, const tangent_scratch *t, const moments_plan *plan, int64_t u)
 {
     vec q[MAX_BETA], dq[MAX_BETA];
     memset(t->sums, 0, plan->n_species * t->n_monomials * t->stride * sizeof(double));
     for (int64_t k = 0; k < s->n && s->pair[k * LANES + u] >= 0; k += LANES) {
+        double *own = t->q + k * t->stride, *slopes = t->dq + k * t->stride;
         pair_monomials(of_one(s->x, k, u), of_one(s->y, k, u), of_one(s->z, k, u), plan->highest, t->monomials);
         chebyshev(plan, of_one(s->r, k, u), q, dq);
-        for (int l = 0; l < LANES && s->pair[(k + l) * LANES + u] >= 0; l++) {
-            double *own = t->q + (k + l) * t->stride, *slopes = t->dq + (k + l) * t->stride;
+        for (int l = 0; l < LANES; l++)
             for (int b = 0; b < plan->n_beta; b++)
-                own[b] = q[b][l], slopes[b] = dq[b][l];
-            int species = s->channel[(k + l) * LANES + u] % plan->n_species;
-            double *sum = t->sums + species * t->n_monomials * t->stride;
-            for (int64_t m = 0; m < t->n_monomials; m++, sum += t->stride)
-                for (int64_t b = 0; b < t->stride; b += LANES)
-                    *(vec *)(sum + b) += t->monomials[m][l] * *(const vec *)(own + b);
-        }
+                own[l * t->stride + b] = q[b][l], slopes[l * t->stride + b] = dq[b][l];
+        for (int species = 0; species < plan->n_species; species++)
+            add_to_sums(s, t, plan, k, u, species, own);
     }
 }
 
@@ -150,6 +172,7 @@ static const vec *run_panel(const tangent_scratch *t, const tangent_plan *of, in
     int64_t program = of->panel_program[panel], n_start = of->first_start[program + 1] - of->first_start[program];
     const int32_t *entry = of->entries + 2 * of->first_entry[of->first_row[program]];
     const double *weight = of->entry_weights + of->first_entry[of->first_row[program]];
+    const double *scalars = t->scalars;
     const vec *rows = (const vec *)t->panel;
     vec *out = (vec *)t->panel + n_start * WIDE;
     for (int64_t row = of->first_row[program]; row < of->first_row[program + 1]; row++, out += WIDE) {
@@ -157,9 +180,10 @@ static const vec *run_panel(const tangent_scratch *t, const tangent_plan *of, in
         for (int w = 0; w < WIDE; w++)
             sum[w] = ZERO;
         for (int64_t n = of->first_entry[row + 1] - of->first_entry[row]; n > 0; n--, entry += 2, weight++) {
-            double factor = *weight * t->scalars[entry[1]];
+            const vec *source = rows + (int64_t)entry[0] * WIDE;
+            double factor = *weight * scalars[entry[1]];
             for (int w = 0; w < WIDE; w++)
-                sum[w] += factor * rows[entry[0] * WIDE + w];
+                sum[w] += factor * source[w];
         }
         for (int w = 0; w < WIDE; w++)
             out[w] = sum[w];

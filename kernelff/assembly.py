@@ -15,6 +15,7 @@ import numpy as np
 from kernelff.neighbors import NeighborList
 
 VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))  # ASE's order xx yy zz yz xz xy
+_VIRIAL_ROW = np.array([[0, 5, 4], [5, 1, 3], [4, 3, 2]])  # of a pair of directions
 
 
 class Targets(NamedTuple):
@@ -115,25 +116,30 @@ def forces_and_virial(neighbors, pair_gradients):
 
 @numba.njit(cache=True, nogil=True, fastmath={"contract", "nsz", "arcp"})
 def _scatter(i, j, vectors, scale, gradients, start, column, force_rows, virial_rows):
-    """Sum scale * gradients into the force rows of both atoms and the virial rows; scales `gradients` in place."""
-    n = scale.shape[1]
+    """Sum scale * gradients into the force rows of both atoms and the virial rows.
+
+    Scales `gradients` in place; a scale of None is 1. What the pairs of one centre add to its own rows is summed
+    apart, as long as they follow each other.
+    """
+    n = gradients.shape[2]
+    own = np.zeros((3, n))
     for p in range(len(i)):
-        factor = scale[i[p] - start]
         for c in range(3):
             g = gradients[p, c]
-            for b in range(n):
-                g[b] *= factor[b]
+            if scale is not None:
+                factor = scale[i[p] - start]
+                for b in range(n):
+                    g[b] *= factor[b]
             if len(force_rows):
-                on_i = force_rows[3 * i[p] + c, column : column + n]
-                on_j = force_rows[3 * j[p] + c, column : column + n]
+                on_i, on_j = own[c], force_rows[3 * j[p] + c, column : column + n]
                 for b in range(n):
                     on_i[b] += g[b]
-                for b in range(n):
                     on_j[b] -= g[b]
-        if len(virial_rows):
-            x, y, z = vectors[p]
-            gx, gy, gz = gradients[p]
-            for row, r, g in ((0, x, gx), (1, y, gy), (2, z, gz), (3, y, gz), (4, x, gz), (5, x, gy)):
-                w = virial_rows[row, column : column + n]
-                for b in range(n):
-                    w[b] -= r * g[b]
+            if len(virial_rows):
+                for d in range(c + 1):
+                    r, w = vectors[p, d], virial_rows[_VIRIAL_ROW[d, c], column : column + n]
+                    for b in range(n):
+                        w[b] -= r * g[b]
+        if len(force_rows) and (p + 1 == len(i) or i[p + 1] != i[p]):
+            force_rows[3 * i[p] : 3 * i[p] + 3, column : column + n] += own
+            own[:] = 0.0

@@ -5,7 +5,7 @@ import numpy as np
 from kernelff.descriptors import descriptor_from_state, descriptor_to_state
 from kernelff.gradient_block import GradientBlock
 
-_CENTRES_PER_BLOCK = 16  # their derivative rows, some megabytes, are used while they are in the cache
+_CENTRES_PER_BLOCK = 8  # of the widest loops; derivative rows, some megabytes, are used while they are in the cache
 
 
 class BasisTerm:
@@ -59,9 +59,8 @@ class BasisTerm:
         for start in range(0, neighbors.n_atoms, _CENTRES_PER_BLOCK):
             stop = min(start + _CENTRES_PER_BLOCK, neighbors.n_atoms)
             _, dq_pcf = self.descriptor.gradients(neighbors, start, stop)
-            scale = np.ones((stop - start, self.n_functions))
             pairs = np.arange(first[start], first[stop])
-            yield GradientBlock(pairs, slice(0, self.n_functions), start, scale, dq_pcf)
+            yield GradientBlock(pairs, slice(0, self.n_functions), start, None, dq_pcf)
 
     def evaluate(self, neighbors, weights):
         """Local energies (n_atoms,) and pair gradients de_i/dr_ij (n_pairs, 3) for weights (n_functions,)."""

@@ -23,6 +23,7 @@ from kernelff.assembly import (
     neighbors_of,
 )
 from kernelff.factors import Factors
+from kernelff.neighbors import NeighborList
 from kernelff.noise import KINDS, Noise, kind_of
 from kernelff.threads import one_blas_thread
 
@@ -47,6 +48,8 @@ class Problem:
         Kind of label -> share of the rows that are kept as they are beside the factors.
     element_sets : tuple of str
         The sets of elements that kept rows are told apart by, see `elements_of`.
+    lists : list of NeighborList or None
+        Of the frames, see `with_lists`.
     """
 
     terms: list
@@ -55,11 +58,22 @@ class Problem:
     noise: Noise
     sampled: dict = field(default_factory=dict)
     element_sets: tuple = ()
+    lists: list | None = None
 
     def part(self, chosen):
         """The problem of some frames, chosen by a boolean mask."""
         keep = [k for k, one in enumerate(chosen) if one]
-        return replace(self, frames=[self.frames[k] for k in keep], targets=[self.targets[k] for k in keep])
+        lists = self.lists and [self.lists[k] for k in keep]
+        frames, targets = [self.frames[k] for k in keep], [self.targets[k] for k in keep]
+        return replace(self, frames=frames, targets=targets, lists=lists)
+
+    def with_lists(self, cutoff):
+        """The same problem with neighbour lists kept, for a few frames that are gone through many times."""
+        return replace(self, lists=[NeighborList.from_atoms(atoms, cutoff) for atoms in self.frames])
+
+    def neighbors(self, k):
+        """Neighbour list of frame k."""
+        return neighbors_of(self.terms, self.frames[k]) if self.lists is None else self.lists[k]
 
     def sampling(self, most):
         """The same problem with at most about `most` rows in all kept, kind -> number."""
@@ -230,7 +244,7 @@ def _empty_rows(problem, k, blocks, filled, scales, marks):
 
 def _fill_frame(problem, k, rows):
     target = problem.targets[k]
-    neighbors = neighbors_of(problem.terms, problem.frames[k])
+    neighbors = problem.neighbors(k)
     fill_gradient_rows(problem.terms, neighbors, rows["forces"], rows["virial"])
     if len(rows["energy"]):
         phi, _ = local_values(problem.terms, neighbors)

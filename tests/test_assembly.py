@@ -6,7 +6,8 @@ from ase.build import bulk, fcc111
 from labelled import emt_frames, small_soap
 
 import kernelff as kff
-from kernelff.assembly import VOIGT, frame_rows
+from kernelff.assembly import VOIGT, fill_gradient_rows, frame_rows
+from kernelff.gradient_block import GradientBlock
 
 STEP = 1e-4  # Å, or strain
 
@@ -97,3 +98,35 @@ def strain(atoms, a, b, step):
     deformation[a, b] += step / 2
     deformation[b, a] += step / 2
     atoms.set_cell(atoms.cell.array @ deformation, scale_atoms=True)
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_sums_of_pair_gradients(ordered):
+    """Force and virial rows against np.add.at, with and without a scale, pairs of a centre side by side or not."""
+    atoms = bulk("Cu", cubic=True)
+    neighbors = kff.NeighborList.from_atoms(atoms, 3.0)
+    rng = np.random.default_rng(0)
+    pairs = np.arange(neighbors.n_pairs) if ordered else rng.permutation(neighbors.n_pairs)
+    gradients, scale = rng.normal(size=(len(pairs), 3, 5)), rng.normal(size=(len(atoms), 5))
+    for factor in (None, scale):
+        term = FixedBlock(GradientBlock(pairs, slice(0, 5), 0, factor, gradients.copy()))
+        force_rows, virial_rows = np.zeros((3 * len(atoms), 7)), np.zeros((6, 7))
+        fill_gradient_rows([term], neighbors, force_rows, virial_rows)
+        g = gradients if factor is None else gradients * scale[neighbors.i[pairs], None]
+        expected = np.zeros((len(atoms), 3, 5))
+        np.add.at(expected, neighbors.i[pairs], g)
+        np.add.at(expected, neighbors.j[pairs], -g)
+        np.testing.assert_allclose(force_rows[:, :5], expected.reshape(-1, 5), atol=1e-13)
+        strain = np.einsum("pa,pcb->acb", neighbors.vectors[pairs], g)
+        np.testing.assert_allclose(virial_rows[:, :5], [-strain[v] for v in VOIGT], atol=1e-12)
+        assert not force_rows[:, 5:].any() and not virial_rows[:, 5:].any()
+
+
+class FixedBlock:
+    """A term with one block of given gradients."""
+
+    def __init__(self, block):
+        self.block, self.n_functions = block, block.gradients.shape[2]
+
+    def gradient_blocks(self, neighbors):
+        return [self.block]

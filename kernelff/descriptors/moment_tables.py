@@ -31,7 +31,7 @@ class LoopTables:
         basic = [tuple(row) for row in program.basic.tolist()]
         n_mu = 1 + max(mu for mu, *_ in basic)
         self.degree = tuple(max((sum(abc) for m, *abc in basic if m == mu), default=-1) for mu in range(n_mu))
-        accumulated = _accumulated(self.degree)
+        accumulated = accumulated_moments(self.degree)
         self.n_accumulated = len(accumulated)
         self._index = {moment: node for node, moment in enumerate(accumulated)}
         self.sums, self._found = [], {}
@@ -55,16 +55,16 @@ class LoopTables:
         terms = np.array([term for terms in self.sums for term in terms], dtype=float).reshape(-1, 3)
         return {
             "degree": self.degree,
-            "first_product": _ends(self.sums),
+            "first_product": ends(self.sums),
             "factors": terms[:, :2],
             "weights": terms[:, 2],
             "scalars": self.scalars,
-            "first_sum": _ends(sums),
+            "first_sum": ends(sums),
             "sums": np.concatenate(sums),
-            "first_moment": _ends(moments),
+            "first_moment": ends(moments),
             "moments": np.concatenate(moments),
             "places": np.concatenate(places),
-            "first_support": _ends(support),
+            "first_support": ends(support),
             "support": np.concatenate(support),
         }
 
@@ -123,7 +123,7 @@ def graph_tables(graphs, lanes):
     return tables, tables.arrays(lanes)
 
 
-def _accumulated(degree):
+def accumulated_moments(degree):
     """(mu, a, b, s) in the order of moments.h."""
     return [
         (mu, a, b, s)
@@ -142,6 +142,6 @@ def _grouped(program, n_basic):
     return groups
 
 
-def _ends(lists):
+def ends(lists):
     """Where each of some lists begins in their concatenation, and its end."""
     return np.cumsum([0] + [len(entries) for entries in lists])

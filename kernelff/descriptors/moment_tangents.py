@@ -12,11 +12,10 @@ only what depends on moments of mu; few nodes do for the higher mu, and the othe
 """
 
 from collections import defaultdict
-from functools import lru_cache
 
 import numpy as np
 
-from kernelff.descriptors.moment_tables import _FEW, _accumulated, _ends
+from kernelff.descriptors.moment_tables import accumulated_moments, ends
 
 
 class _Nodes:
@@ -33,7 +32,7 @@ class _Nodes:
         self.first_sum = tables.n_accumulated + 1
         self.n_nodes = self.first_sum + len(tables.sums)
         self.sums = tables.sums
-        self.depends = [1 << mu for mu, *_ in _accumulated(tables.degree)] + [0]
+        self.depends = [1 << mu for mu, *_ in accumulated_moments(tables.degree)] + [0]
         self.uses = [[] for _ in range(self.n_nodes)]
         for t, terms in enumerate(self.sums, self.first_sum):
             bits = 0
@@ -83,12 +82,11 @@ def _sum_of(row_of, given):
     for name, scalar, weight in given:
         if name in row_of:
             merged[row_of[name], scalar] += weight
-    return merged
+    return dict(sorted(merged.items()))  # by row, for the cache
 
 
-@lru_cache(_FEW)
 def tangent_tables(tables, n_species, n_beta, width, lanes):
-    """Tables of ext/moments.h for derivatives by coefficients.
+    """Tables of tangent_plan in ext/moments.h.
 
     Parameters
     ----------
@@ -104,32 +102,36 @@ def tangent_tables(tables, n_species, n_beta, width, lanes):
     """
     n_mu = len(tables.degree)
     n_columns = n_species * n_mu * n_beta
-    n_panels = -(-n_columns // width)
-    columns = np.full((n_panels * width, 3), -1)
+    columns = np.full((-(-n_columns // width) * width, 3), -1)
     columns[:n_columns] = np.stack(np.unravel_index(np.arange(n_columns), (n_species, n_mu, n_beta)), axis=1)
-    panel_mus = [
-        sum(1 << mu for mu in {int(mu) for mu in panel if mu >= 0}) for panel in columns[:, 1].reshape(-1, width)
-    ]
+    panel_mus = [sum(1 << mu for mu in set(panel) - {-1}) for panel in columns[:, 1].reshape(-1, width).tolist()]
     different = sorted(set(panel_mus))
     nodes = _Nodes(tables)
     programs = [nodes.program(mus) for mus in different]
     panel_program = [different.index(mus) for mus in panel_mus]
     supports = [programs[panel_program[first // width]][2] for first in range(0, n_columns, lanes)]
-    rows = [row for _, rows, _ in programs for row in rows]
-    entries = np.array([(*key, weight) for row in rows for key, weight in row.items()], dtype=float).reshape(-1, 3)
-    side = max(tables.degree) + 1
-    monomials = {abc: k for k, (_, *abc) in enumerate(map(tuple, _accumulated((side - 1,)))) for abc in [tuple(abc)]}
+    moments = accumulated_moments(tables.degree)
+    monomials = {(a, b, c): k for k, (_, a, b, c) in enumerate(accumulated_moments((max(tables.degree),)))}
     return {
         "columns": columns,
         "panel_program": panel_program,
-        "first_start": _ends([start for start, _, _ in programs]),
+        **_flat(programs),
+        "first_support": ends(supports),
+        "support": np.concatenate(supports),
+        "moment_mu": [mu for mu, *_ in moments],
+        "moment_monomial": [monomials[a, b, c] for _, a, b, c in moments],
+    }
+
+
+def _flat(programs):
+    """Programs one after the other."""
+    rows = [row for _, rows, _ in programs for row in rows]
+    entries = np.array([(*key, weight) for row in rows for key, weight in row.items()], dtype=float).reshape(-1, 3)
+    return {
+        "first_start": ends([start for start, _, _ in programs]),
         "start": np.concatenate([start for start, _, _ in programs]),
-        "first_row": _ends([rows for _, rows, _ in programs]),
-        "first_entry": _ends(rows),
+        "first_row": ends([rows for _, rows, _ in programs]),
+        "first_entry": ends(rows),
         "entries": entries[:, :2],
         "entry_weights": entries[:, 2],
-        "first_support": _ends(supports),
-        "support": np.concatenate(supports),
-        "moment_mu": [mu for mu, *_ in _accumulated(tables.degree)],
-        "moment_monomial": [monomials[tuple(abc)] for _, *abc in _accumulated(tables.degree)],
     }

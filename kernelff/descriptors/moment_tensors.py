@@ -4,7 +4,9 @@ The loops are compiled (ext/moments.c); this module checks, chooses radial funct
 scalars there are stands in moment_graphs.py, how they are contracted in moment_program.py.
 """
 
+import math
 import warnings
+from functools import lru_cache
 
 import numpy as np
 
@@ -25,6 +27,7 @@ from kernelff.descriptors.moment_tables import graph_tables
 from kernelff.descriptors.moment_tangents import tangent_tables
 from kernelff.neighbors import NeighborList
 
+_FEW = 16  # tables kept
 _BINS = 2000  # of the histogram of distances
 _MARGIN = 0.98  # of the shortest distance of the frames
 _UNSEEN = 0.01  # weight of distances that the frames do not show, so that radial functions are independent anyway
@@ -138,7 +141,7 @@ class MomentDescriptor(EnvironmentDescriptor):
         """Check the coefficients and bind the loops; `lengths`: min_dist and cutoff, Å, and scaling."""
         self.min_dist, self.cutoff, self.scaling = map(float, lengths)
         self.coefficients = checked_coefficients(coefficients, self.species, len(tables.degree))
-        self._tables, self._tangents = tables, None
+        self._tables = tables
         self._loops = Loops(arrays, self.coefficients, self.min_dist, self.cutoff, self.scaling, isa)
 
     def radial_functions(self, r):
@@ -177,7 +180,7 @@ class MomentDescriptor(EnvironmentDescriptor):
 
         Notes
         -----
-        Exact: forward tangents of all moments, then reverse tangents of their adjoints ([1]_, chapter 5).
+        Exact: forward tangents of all moments, then reverse tangents of their adjoints ([1]_).
 
         References
         ----------
@@ -185,22 +188,14 @@ class MomentDescriptor(EnvironmentDescriptor):
         """
         weights = np.ascontiguousarray(weights, dtype=float)
         require(weights.shape == (self.n_features,), "weights", weights.shape, f"of shape ({self.n_features},)")
-        require(np.isfinite(weights).all(), "weights", "some that are not", "finite numbers")
+        odd = weights[~np.isfinite(weights)].tolist()
+        require(not odd, "weights", odd[:3], "finite numbers")
         start, stop, _ = slice(start, stop).indices(neighbors.n_atoms)
-        stop, one_centre = max(start, stop), self.coefficients.shape[1:]
-        values, rows = self._loops.coefficient_gradients(
-            *self._plain(neighbors), start, stop, self._bound_tangents(), weights
-        )
-        return values.reshape(stop - start, *one_centre), rows
-
-    def _bound_tangents(self):
-        """Tables of the loops above, made when first asked for."""
-        if self._tangents is None:
-            n_species, n_mu, n_beta = self.coefficients.shape[1:]
-            lanes, _ = lanes_of(self.isa)
-            arrays = tangent_tables(self._tables, n_species, n_beta, PANEL, lanes)
-            self._tangents = Tangents(arrays, n_species * n_mu * n_beta)
-        return self._tangents
+        plain = *self._plain(neighbors), start, max(start, stop)
+        one_centre = self.coefficients.shape[1:]
+        tangents = _tangents(self._tables, one_centre, self.isa)
+        values, rows = self._loops.coefficient_gradients(*plain, tangents, weights)
+        return values.reshape(len(values), *one_centre), rows
 
 
 @register("moment_tensors")
@@ -288,6 +283,14 @@ class MomentTensorsDescriptor(MomentDescriptor):
 
     def __reduce__(self):
         return (type(self).from_state, self.to_state())
+
+
+@lru_cache(_FEW)
+def _tangents(tables, one_centre, isa):
+    """Bound tables for derivatives by coefficients, `one_centre` the shape of those of one element; made once."""
+    n_species, _, n_beta = one_centre
+    arrays = tangent_tables(tables, n_species, n_beta, PANEL, lanes_of(isa)[0])
+    return Tangents(arrays, math.prod(one_centre))
 
 
 def checked_coefficients(coefficients, species, n_mu):

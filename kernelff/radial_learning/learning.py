@@ -26,7 +26,7 @@ from kernelff.streaming import stream
 _FIRST_LEVEL, _LEVELS_PER_STAGE = 16, 4
 ITERATIONS = 12  # of a stage, at most
 _RIDGE = 1e-8  # of the weights, in units of the squared norms of their columns
-_DAMPING, _LEAST_DAMPING = 1e-2, 1e-7
+_DAMPING, _GROWN_DAMPING, _LEAST_DAMPING = 1e-2, 1e-2, 1e-7
 _TRIALS = 5  # dampings that are tried in an iteration
 _SLOW = 2e-3  # relative gain of an iteration; a stage ends after two such
 _LEAST_NORM = 1e-9  # of the largest
@@ -47,6 +47,8 @@ class Learning:
     coefficients : ndarray of shape (n_species, n_species, n_mu, n_beta)
     ridge : ndarray of shape (n_features,)
         Weight of each squared linear weight in the objective, fixed through a stage; empty before one begins.
+    weights : ndarray of shape (n_features + 1,)
+        Linear weights and, last, that of the nuisance column; empty likewise.
     damping : float
     slow : int
         Iterations in a row that gained little.
@@ -58,7 +60,8 @@ class Learning:
     level: int
     coefficients: np.ndarray
     ridge: np.ndarray = field(default_factory=lambda: np.zeros(0))
-    damping: float = _DAMPING
+    weights: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    damping: float = 1e-2
     slow: int = 0
     history: list = field(default_factory=list)
 
@@ -70,7 +73,7 @@ class Learning:
     def to_state(self):
         """Plain data: a JSON-able dict and arrays."""
         params = {"level": self.level, "damping": self.damping, "slow": self.slow, "history": self.history}
-        return params, {"coefficients": self.coefficients, "ridge": self.ridge}
+        return params, {"coefficients": self.coefficients, "ridge": self.ridge, "weights": self.weights}
 
     @classmethod
     def from_state(cls, params, arrays):
@@ -95,7 +98,8 @@ class Learner:
     """
 
     def __init__(self, descriptor, problem, validation, nuisance_std, n_jobs=1):
-        self.descriptor, self.problem, self.validation = descriptor, problem, validation
+        self.descriptor, self.problem = descriptor, problem.with_lists(descriptor.cutoff)
+        self.validation = validation and validation.with_lists(descriptor.cutoff)
         self.nuisance_std, self.n_jobs = nuisance_std, n_jobs
         self.gauge = Gauge.of(descriptor, problem.frames)
         self.levels = stages(int(descriptor.levels.max()))
@@ -107,7 +111,7 @@ class Learner:
     def begin(self):
         """State before the first iteration."""
         first = self.descriptor.up_to(self.levels[0])
-        return Learning(self.levels[0], self.gauge.orthonormal(first.coefficients))
+        return Learning(self.levels[0], self.gauge.orthonormal(first.coefficients), damping=_DAMPING)
 
     def learn(self, state, after_each=lambda state: None):
         """Go on from a state until the last level is done; `after_each` gets the state after each iteration."""
@@ -124,64 +128,58 @@ class Learner:
         following = self.descriptor.up_to(level)
         n_mu = following.coefficients.shape[2]
         coefficients = self.gauge.grown(state.coefficients, n_mu, following.coefficients)
-        return Learning(level, coefficients, history=state.history)
+        return Learning(level, coefficients, damping=_GROWN_DAMPING, history=state.history)
 
     def _first(self, state):
         """The ridge of a stage, in proportion to the squared norms of the columns, and its first fit."""
-        rows = self._rows(self.problem, [self._term(state, state.coefficients)])
+        rows = self._rows(self.problem, [self._term(state)])
         ridge = _RIDGE * (rows.R[:, :-2] ** 2).sum(axis=0)
         if not ridge.max() > 0:
             raise ValueError(_NOTHING)
         state = replace(state, ridge=np.maximum(ridge, _LEAST_NORM**2 * ridge.max()))
-        return self._noted(state, *self._fit(state, state.coefficients))
+        return self._noted(state, rows, solve(rows.R, np.append(state.ridge, 1.0)))
 
     def _iterate(self, state):
         """One step of Levenberg-Marquardt."""
-        fit, _ = self._fit(state, state.coefficients)
-        R, directions = self._linearised(state, fit)
+        R, directions = self._linearised(state)
+        before = float(np.sum(R[len(state.weights) :, -1] ** 2))
         for _ in range(_TRIALS):
-            step, expected = damped_step(R, len(fit.weights), state.damping)
+            step, expected = damped_step(R, len(state.weights), state.damping)
             change = (directions @ step).reshape(state.coefficients.shape)
-            trial = self.gauge.orthonormal(state.coefficients + change)
-            found, rows = self._fit(state, trial)
-            gain = fit.total - found.total
+            trial = replace(state, coefficients=self.gauge.orthonormal(state.coefficients + change))
+            rows = self._rows(self.problem, [self._term(trial)])
+            fit = solve(rows.R, np.append(state.ridge, 1.0))
+            gain = before - fit.total
             if gain > 0:
-                share = gain / max(fit.total - expected, 1e-300)
+                share = gain / max(before - expected, 1e-300)
                 damping = max(state.damping / 5, _LEAST_DAMPING) if share > 0.6 else state.damping
                 damping = 3 * damping if share < 0.25 else damping
-                slow = state.slow + 1 if gain < _SLOW * fit.total else 0
-                state = replace(state, coefficients=trial, damping=damping, slow=slow)
-                return self._noted(state, found, rows)
+                slow = state.slow + 1 if gain < _SLOW * before else 0
+                return self._noted(replace(trial, damping=damping, slow=slow), rows, fit)
             state = replace(state, damping=8 * state.damping)
         return replace(state, slow=2)
 
-    def _noted(self, state, fit, rows):
+    def _noted(self, state, rows, fit):
         """The state with a line more in its history."""
         entry = {"level": state.level, "iteration": state.iterations, "objective": fit.total / rows.n_rows}
         entry |= {"forces": rows.error("forces", fit.weights)} if "forces" in rows.groups else {}
         if self.validation is not None:
-            rows = self._rows(self.validation, [self._term(state, state.coefficients)])
+            rows = self._rows(self.validation, [self._term(state)])
             entry["validation"] = rows.objective(fit.weights)
             if "forces" in rows.groups:
                 entry["validation_forces"] = rows.error("forces", fit.weights)
-        return replace(state, history=[*state.history, entry])
+        return replace(state, weights=fit.weights, history=[*state.history, entry])
 
-    def _term(self, state, coefficients):
-        return BasisTerm(self.descriptor.up_to(state.level).with_coefficients(coefficients))
+    def _term(self, state):
+        return BasisTerm(self.descriptor.up_to(state.level).with_coefficients(state.coefficients))
 
-    def _fit(self, state, coefficients):
-        """Weights of least squares for some radial functions, and the rows."""
-        rows = self._rows(self.problem, [self._term(state, coefficients)])
-        return solve(rows.R, np.append(state.ridge, 1.0)), rows
-
-    def _linearised(self, state, fit):
+    def _linearised(self, state):
         """R of [phi, nuisance, Jacobian along the gauge's directions, y] with the prior of the weights."""
-        term = self._term(state, state.coefficients)
-        tangent = RadialTangent(term.descriptor, fit.weights[:-1])
-        R = self._rows(self.problem, [term, tangent]).R
-        n, end = term.n_functions, term.n_functions + tangent.n_functions
+        term = self._term(state)
+        tangent = RadialTangent(term.descriptor, state.weights[:-1])
+        n, R = term.n_functions, self._rows(self.problem, [term, tangent]).R
         directions = self.gauge.directions(state.coefficients)
-        rows = np.hstack([R[:, :n], R[:, end:-1], R[:, n:end] @ directions, R[:, -1:]])
+        rows = np.hstack([R[:, :n], R[:, -2:-1], R[:, n:-2] @ directions, R[:, -1:]])
         return with_prior(rows, np.append(state.ridge, 1.0)), directions
 
     def _rows(self, problem, terms):

@@ -42,7 +42,7 @@ class RadialTangent:
             for element in np.unique(element_of_pair):
                 mine = element_of_pair == element
                 columns = slice(int(element) * n, (int(element) + 1) * n)
-                yield GradientBlock(pairs[mine], columns, start, np.ones((stop - start, n)), rows[mine])
+                yield GradientBlock(pairs[mine], columns, start, None, rows[mine])
 
     def _elements(self, neighbors):
         return species_index(neighbors.numbers, self.descriptor.species)
