@@ -163,14 +163,15 @@ def _choice_rows(settings, fitted):
     """How the basis functions were chosen or learnt."""
     if "sparse_method" in settings:
         return [("sparse set", f"chosen by {settings['sparse_method']}, seed {settings['random_state']}")]
+    rows = [("regression", settings["regression"])] if "regression" in settings else []
     history = fitted.get("radial_history_")
     if not history:
-        return [("learning", "none: radial functions as they start")]
+        return [*rows, ("learning", "none: radial functions as they start")]
     table = learning_table(history)
     stages = ", ".join(f"level {level} in {n} iterations" for level, n, *_ in table.rows)
     ends = [f"{table.groups[1][0]} {table.rows[0][2]} -> {table.rows[-1][3]}"]
     ends += [f"{table.rows[0][4]} -> {table.rows[-1][5]} on validation frames"] * bool(table.rows[0][4])
-    return [("learning", f"{stages}; rms error of {', '.join(ends)}")]
+    return [*rows, ("learning", f"{stages}; rms error of {', '.join(ends)}")]
 
 
 def _fit_rows(facts):

@@ -8,7 +8,7 @@ from kernelff.basis_term import BasisTerm
 from kernelff.radial_learning.learning import ITERATIONS, stages
 from kernelff.radial_learning.tangent import RadialTangent
 
-_FITS = 2.0  # of weights in an iteration: before the step and after it
+_FITS = 1.0  # of weights in an iteration, after the step
 
 
 def learning_passes(descriptor, problem, validation):
