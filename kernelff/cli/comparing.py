@@ -70,7 +70,7 @@ def _smaller(model):
 
 
 def _size_label(model):
-    return f"{model.n_sparse} sparse" if hasattr(model, "n_sparse") else f"level {model.level}"
+    return f"{model.n_sparse_} sparse" if hasattr(model, "n_sparse") else f"level {model.level}"
 
 
 def _fitted_quietly(model, frames):

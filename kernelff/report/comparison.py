@@ -122,9 +122,11 @@ def comparison_section(candidates):
         "atoms on one core; further down and to the left is better. Right: how the radial functions of the MTP are "
         "learnt: error on the frames they are learnt from and on others that they have not seen."
     )
-    table = replace(
-        comparison_table(candidates), caption=f"{sizes}. Mean absolute errors on test frames; fit times of this run."
+    notes = (
+        f"{sizes}. Mean absolute errors on the test frames; the share of force errors inside their 68 % error bars; "
+        "fit times of this run."
     )
+    table = replace(comparison_table(candidates), caption=notes)
     groups = error_table({one.name: one.evaluation for one in candidates})
     groups = replace(groups, caption="Mean absolute errors on the test frames by config_type.")
     picture = Figure.from_matplotlib(model_figures.accuracy_and_radial_learning(candidates), caption)

@@ -127,13 +127,9 @@ def quickstart_report(path, results):
         _dynamics_section(results),
         _learning_section(results),
         data_section(results.sets),
-        Section("Models", tables=[_facts(name, rows) for name, rows in results.models.items()]),
+        *(Section(f"The {name}", tables=[Table([], [*map(list, rows)])]) for name, rows in results.models.items()),
     ]
     return build_report(path, "Silicon force field", summary, numbers, sections)
-
-
-def _facts(name, rows):
-    return Table([], [["", name], *map(list, rows)])
 
 
 def error_numbers(evaluation, name):
