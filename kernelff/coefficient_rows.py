@@ -4,6 +4,8 @@ import numpy as np
 
 from kernelff.assembly import local_values
 
+_CENTRES_PER_BLOCK = 16  # their derivatives by distances come along, some megabytes
+
 
 def linear_rows(terms, neighbors, species):
     """dE_i / d(e0 of each element, weights): one-hot of the element, then the basis functions.
@@ -52,13 +54,22 @@ def all_rows(terms, weights, neighbors, species, n_radial):
     .. [1] Podryabinkin, Garifullin, Shapeev, Novikov, J. Chem. Phys. 159, 084112 (2023), doi:10.1063/5.0155887
     """
     linear = linear_rows(terms, neighbors, species)
-    values = radial_derivatives(terms[0].descriptor, weights, neighbors)
+    values = _radial_derivatives(terms[0].descriptor, weights, neighbors)
     values = values[:, np.searchsorted(terms[0].descriptor.species, species)]
     n_atoms, n_species, n_mu, size = values.shape
     radial = np.zeros((n_atoms, n_species, n_species, n_radial, size))
     centre = np.argmax(linear[:, :n_species], axis=1) if n_atoms else np.zeros(0, dtype=int)
     radial[np.arange(n_atoms), centre, :, :n_mu] = values
     return np.hstack([radial.reshape(n_atoms, -1), linear])
+
+
+def _radial_derivatives(descriptor, weights, neighbors):
+    """dE_i / dc[z_i, z_j, mu, k], shape (n_atoms, n_species, n_mu, radial_basis_size), by blocks of centres."""
+    values = np.zeros((neighbors.n_atoms, *descriptor.coefficients.shape[1:]))
+    for start in range(0, neighbors.n_atoms, _CENTRES_PER_BLOCK):
+        stop = min(start + _CENTRES_PER_BLOCK, neighbors.n_atoms)
+        values[start:stop], _ = descriptor.coefficient_gradients(neighbors, weights, start, stop)
+    return values
 
 
 def _one_hot(numbers, species):
@@ -70,5 +81,3 @@ def _one_hot(numbers, species):
             "contain them."
         )
     return columns.astype(float)
-
-

@@ -7,7 +7,7 @@ import typer
 from ase.data import chemical_symbols
 
 from kernelff.cli.console import console, guarded
-from kernelff.cli.data import examine
+from kernelff.cli.data import TYPES_HELP, examine
 from kernelff.cli.tables import held_out_errors, text_table
 from kernelff.io import read_raw_frames
 from kernelff.io.finding import refuse
@@ -21,12 +21,13 @@ from kernelff.report.cells import number
 def info(
     context: typer.Context,
     path: Annotated[Path, typer.Argument(help="Model file (.kff), gap.xml, .mtp, or any file of frames.")],
+    species: Annotated[str | None, typer.Option(help=TYPES_HELP)] = None,
 ):
     """Show what a model file or a data file holds, and check it."""
     if is_model_file(path):
         console.print(text_table(model_rows(path), str(path)))
         return
-    diagnosis = examine(read_raw_frames(path), None, str(path))
+    diagnosis = examine(read_raw_frames(path, species=species), None, str(path))
     refuse([one for one in diagnosis.findings if one.name != "no labels"], str(path))
 
 

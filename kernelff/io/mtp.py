@@ -13,14 +13,13 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from ase.data import atomic_numbers, chemical_symbols
 
 from kernelff.basis_term import BasisTerm
 from kernelff.descriptors import MomentTensorsDescriptor, TabulatedMoments
-from kernelff.descriptors.base import is_whole
 from kernelff.descriptors.moment_file import file_program
 from kernelff.io.mtp_document import read_document
 from kernelff.io.safe_file import write_whole
+from kernelff.io.types import elements_of_types
 from kernelff.potential import Potential
 
 SUFFIXES = (".mtp", ".almtp")
@@ -116,15 +115,12 @@ def _checked_types(species, n_types, name):
             f"species: {name!r} holds {n_types} types without their elements. Pass their elements in order, as in "
             f"load(path, species={list(range(42, 42 + n_types))}), or kernelff convert FILE model.kff --species Mo,..."
         )
-    given = [species] if np.ndim(species) == 0 else list(species)
-    types = [atomic_numbers.get(z, 0) if isinstance(z, str) else z for z in given]
-    if not all(is_whole(z) and 1 <= z < len(chemical_symbols) for z in types) or len(set(types)) < len(types):
-        raise ValueError(f"species: must be different atomic numbers or symbols of elements, got {given!r}.")
+    types = elements_of_types(species)
     if len(types) != n_types:
         raise ValueError(
-            f"species: {name!r} holds {n_types} types, got {len(types)} elements {given!r}. Name each once."
+            f"species: {name!r} holds {n_types} types, got {len(types)} elements {species!r}. Name each once."
         )
-    return [int(z) for z in types]
+    return types
 
 
 def _n_radial(program, radial_coeffs):
