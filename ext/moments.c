@@ -10,7 +10,7 @@
 
 #include "lanes.h"
 
-enum { VALUES, ROWS, ADJOINT };
+enum { VALUES, ADJOINT, ROWS, COEFFICIENTS };
 #define SLOTS (LANES == 8 ? 4 : 2)   /* neighbours of a lane taken together: independent chains of arithmetic */
 #define MAX_BETA 64
 #define ONE ((vec)(ZERO + 1.0))
@@ -35,6 +35,14 @@ static void *carve(char **at, int64_t count, int64_t size)
     return here;
 }
 
+static void *zeroed(size_t size)
+{
+    void *memory = NULL;
+    if (posix_memalign(&memory, 64, size + 64))
+        return NULL;
+    return memset(memory, 0, size + 64);
+}
+
 static size_t layout(scratch *s, const moments_plan *plan, int mode, char *at)
 {
     char *begin = at;
@@ -46,8 +54,8 @@ static size_t layout(scratch *s, const moments_plan *plan, int mode, char *at)
     s->monomials = carve(&at, side * side * SLOTS, v);
     s->nodes = carve(&at, plan->n_nodes, v);
     s->adjoint = carve(&at, mode == VALUES ? 0 : plan->n_nodes, v);
-    s->matrix = carve(&at, mode == ROWS ? plan->first_support[plan->n_blocks] * LANES : 0, v);
-    s->slopes = carve(&at, mode == ROWS ? 3 * plan->n_accumulated : 0, v);
+    s->matrix = carve(&at, mode == ROWS ? plan->rows.first_support[plan->rows.n_blocks] * LANES : 0, v);
+    s->slopes = carve(&at, mode >= ROWS ? 3 * plan->n_accumulated : 0, v);
     return (size_t)(at - begin);
 }
 
@@ -59,12 +67,9 @@ static void *open_scratch(scratch *s, const moments_plan *plan, const centre_pai
             most = pairs->first[i + 1] - pairs->first[i];
     memset(s, 0, sizeof *s);
     s->capacity = (most / LANES + 1) * LANES; /* tiles of LANES slots of one centre, also */
-    size_t size = layout(s, plan, mode, NULL);
-    void *memory = NULL;
-    if (posix_memalign(&memory, 64, size + 64))
-        return NULL;
-    memset(memory, 0, size + 64);
-    layout(s, plan, mode, memory);
+    void *memory = zeroed(layout(s, plan, mode, NULL));
+    if (memory)
+        layout(s, plan, mode, memory);
     return memory;
 }
 
@@ -232,8 +237,8 @@ static void store_values(const scratch *s, const moments_plan *plan, int64_t n_c
 {
     const double *nodes = (const double *)s->nodes;
     for (int64_t u = 0; u < n_centres; u++)
-        for (int64_t b = 0; b < plan->n_scalars; b++)
-            q[u * plan->n_scalars + b] = nodes[(int64_t)plan->scalars[b] * LANES + u];
+        for (int64_t b = 0; b < plan->rows.n; b++)
+            q[u * plan->rows.n + b] = nodes[(int64_t)plan->scalars[b] * LANES + u];
 }
 
 static void forward(scratch *s, const moments_plan *plan, const centre_pairs *pairs, int64_t begin, int slopes)
@@ -253,12 +258,13 @@ static int compute(const void *of, const centre_pairs *pairs, double *q)
         return MOMENTS_NO_MEMORY;
     for (int64_t begin = pairs->start; begin < pairs->stop; begin += LANES) {
         forward(&s, plan, pairs, begin, 0);
-        store_values(&s, plan, least(LANES, pairs->stop - begin), q + (begin - pairs->start) * plan->n_scalars);
+        store_values(&s, plan, least(LANES, pairs->stop - begin), q + (begin - pairs->start) * plan->rows.n);
     }
     free(memory);
     return MOMENTS_OK;
 }
 
 #include "moments_derivatives.h"
+#include "moments_coefficients.h"
 
-const centre_loops JOIN(moments_loops_, ISA) = {TEXT(ISA), LANES, compute, gradients, backward};
+const moments_loops JOIN(moments_loops_, ISA) = {{TEXT(ISA), LANES, compute, gradients, backward}, coefficients};

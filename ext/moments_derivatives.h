@@ -15,6 +15,17 @@ INLINE void push_back(const moments_plan *plan, const vec *nodes, vec *adjoint, 
     }
 }
 
+/* Adjoints of all nodes of LANES centres, their dE/dq `stride` apart. */
+static void adjoints(scratch *s, const moments_plan *plan, int64_t n_centres, const double *dE_dq, int64_t stride)
+{
+    memset(s->adjoint, 0, plan->n_nodes * sizeof(vec));
+    for (int64_t u = 0; u < n_centres; u++)
+        for (int64_t b = 0; b < plan->rows.n; b++)
+            s->adjoint[plan->scalars[b]][u] += dE_dq[u * stride + b];
+    for (int64_t t = plan->n_nodes - 1; t > plan->n_accumulated; t--)
+        push_back(plan, s->nodes, s->adjoint, t);
+}
+
 typedef struct {
     vec along, x, y, z;              /* dE/dr by the radial functions, and by each component of the unit vector */
 } pull;
@@ -96,12 +107,8 @@ static int backward(const void *of, const centre_pairs *pairs, const double *dE_
         return MOMENTS_NO_MEMORY;
     for (int64_t begin = pairs->start; begin < pairs->stop; begin += LANES) {
         forward(&s, plan, pairs, begin, 1);
-        memset(s.adjoint, 0, plan->n_nodes * sizeof(vec));
-        for (int64_t u = 0; u < LANES && begin + u < pairs->stop; u++)
-            for (int64_t b = 0; b < plan->n_scalars; b++)
-                s.adjoint[plan->scalars[b]][u] += dE_dq[(begin - pairs->start + u) * plan->n_scalars + b];
-        for (int64_t t = plan->n_nodes - 1; t > plan->n_accumulated; t--)
-            push_back(plan, s.nodes, s.adjoint, t);
+        adjoints(&s, plan, least(LANES, pairs->stop - begin), dE_dq + (begin - pairs->start) * plan->rows.n,
+                 plan->rows.n);
         store_pulls(&s, plan, pairs->first[pairs->start], dE_dr);
     }
     free(memory);
@@ -116,8 +123,8 @@ static void adjoint_matrices(scratch *s, const moments_plan *plan)
     const vec *nodes = s->nodes;
     vec *adjoint = s->adjoint;
     double *matrix = (double *)s->matrix;
-    int64_t size = plan->first_support[plan->n_blocks] * LANES;
-    for (int64_t b = 0; b < plan->n_scalars; b++) {
+    int64_t size = plan->rows.first_support[plan->rows.n_blocks] * LANES;
+    for (int64_t b = 0; b < plan->rows.n; b++) {
         int64_t begin = plan->first_sum[b], end = plan->first_sum[b + 1];
         for (int64_t m = begin; m < end; m++)
             adjoint[plan->sums[m]] = ZERO;
@@ -188,23 +195,24 @@ INLINE void tile(const vec *matrix, const int32_t *support, int64_t n, const dou
         out[c / n_pairs * LANES + c % n_pairs] = sum[c];
 }
 
-/* Rows of the pairs in slots k.. of lane u. */
-static void store_rows(const scratch *s, const moments_plan *plan, int64_t k, int64_t u, int64_t base, double *dq)
+/* Rows of the pairs in slots k.. of lane u: `matrix` has the adjoints for each block of columns. */
+static void store_rows(const scratch *s, const moments_columns *columns, const vec *matrix, int64_t k, int64_t u,
+                       int64_t base, double *dq)
 {
-    int64_t width = plan->n_scalars;
-    const vec *matrix = s->matrix + u * plan->first_support[plan->n_blocks];
+    int64_t width = columns->n;
     double *rows[LANES];
     int n_pairs = 0;
     for (; n_pairs < LANES && s->pair[(k + n_pairs) * LANES + u] >= 0; n_pairs++)
         rows[n_pairs] = dq + 3 * (s->pair[(k + n_pairs) * LANES + u] - base) * width;
-    for (int64_t block = 0; block < plan->n_blocks; block++) {
-        int64_t begin = plan->first_support[block], n = plan->first_support[block + 1] - begin, first = block * LANES;
+    for (int64_t block = 0; block < columns->n_blocks; block++) {
+        int64_t begin = columns->first_support[block], n = columns->first_support[block + 1] - begin;
+        int64_t first = block * LANES;
         size_t bytes = (size_t)least(LANES, width - first) * sizeof(double);
         vec out[COLUMNS];
         if (2 * n_pairs <= LANES)
-            tile(matrix + begin, plan->support + begin, n, (const double *)s->slopes, LANES / 2, out);
+            tile(matrix + begin, columns->support + begin, n, (const double *)s->slopes, LANES / 2, out);
         else
-            tile(matrix + begin, plan->support + begin, n, (const double *)s->slopes, LANES, out);
+            tile(matrix + begin, columns->support + begin, n, (const double *)s->slopes, LANES, out);
         for (int l = 0; l < n_pairs; l++)
             for (int c = 0; c < 3; c++)
                 if (bytes == sizeof(vec))
@@ -214,13 +222,13 @@ static void store_rows(const scratch *s, const moments_plan *plan, int64_t k, in
     }
 }
 
-static void zero_far(const moments_plan *plan, const centre_pairs *pairs, double *dq)
+static void zero_far(const moments_plan *plan, const centre_pairs *pairs, int64_t width, double *dq)
 {
     int64_t base = pairs->first[pairs->start];
     for (int64_t p = base; p < pairs->first[pairs->stop]; p++) {
         const double *v = pairs->vectors + 3 * p;
         if (!(v[0] * v[0] + v[1] * v[1] + v[2] * v[2] < plan->cutoff * plan->cutoff))
-            memset(dq + 3 * (p - base) * plan->n_scalars, 0, 3 * plan->n_scalars * sizeof(double));
+            memset(dq + 3 * (p - base) * width, 0, 3 * width * sizeof(double));
     }
 }
 
@@ -231,17 +239,19 @@ static int gradients(const void *of, const centre_pairs *pairs, double *q, doubl
     void *memory = open_scratch(&s, plan, pairs, ROWS);
     if (!memory)
         return MOMENTS_NO_MEMORY;
-    zero_far(plan, pairs, dq);
+    zero_far(plan, pairs, plan->rows.n, dq);
     for (int64_t begin = pairs->start; begin < pairs->stop; begin += LANES) {
         int64_t n_centres = least(LANES, pairs->stop - begin);
         forward(&s, plan, pairs, begin, 1);
-        store_values(&s, plan, n_centres, q + (begin - pairs->start) * plan->n_scalars);
+        store_values(&s, plan, n_centres, q + (begin - pairs->start) * plan->rows.n);
         adjoint_matrices(&s, plan);
-        for (int64_t u = 0; u < n_centres; u++)
+        for (int64_t u = 0; u < n_centres; u++) {
+            const vec *matrix = s.matrix + u * plan->rows.first_support[plan->rows.n_blocks];
             for (int64_t k = 0; k < s.n && s.pair[k * LANES + u] >= 0; k += LANES) {
                 moment_slopes(&s, plan, k, u);
-                store_rows(&s, plan, k, u, pairs->first[pairs->start], dq);
+                store_rows(&s, &plan->rows, matrix, k, u, pairs->first[pairs->start], dq);
             }
+        }
     }
     free(memory);
     return MOMENTS_OK;

@@ -2,4 +2,4 @@
 #include "dispatch.h"
 #include "moments.h"
 
-DISPATCH(moments)
+DISPATCH(moments, moments_loops)

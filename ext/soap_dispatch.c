@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-DISPATCH(soap)
+DISPATCH(soap, centre_loops)
 
 /* Normalised associated Legendre functions without (sin theta)^m, orthonormal real harmonics:
  *   P_mm = start[m],  P_lm = a[l][m] (z P_(l-1)m - b[l][m] P_(l-2)m). */

@@ -2,4 +2,4 @@
 #include "dispatch.h"
 #include "symmetry.h"
 
-DISPATCH(symmetry)
+DISPATCH(symmetry, centre_loops)

@@ -8,7 +8,7 @@ import warnings
 
 import numpy as np
 
-from kernelff._moments import MAX_BETA, Loops, lanes_of
+from kernelff._moments import MAX_BETA, PANEL, Loops, Tangents, lanes_of
 from kernelff.basis.chebyshev import chebyshev_basis, orthonormal_rows
 from kernelff.descriptors.base import (
     EnvironmentDescriptor,
@@ -21,6 +21,7 @@ from kernelff.descriptors.base import (
 from kernelff.descriptors.moment_graphs import HIGHEST_LEVEL, checked_graph, scalar_graphs
 from kernelff.descriptors.moment_program import contraction_program
 from kernelff.descriptors.moment_tables import graph_tables
+from kernelff.descriptors.moment_tangents import tangent_tables
 from kernelff.neighbors import NeighborList
 
 _BINS = 2000  # of the histogram of distances
@@ -135,12 +136,69 @@ class MomentDescriptor(EnvironmentDescriptor):
         """Check the coefficients and bind the loops; `lengths`: min_dist and cutoff, Å, and scaling."""
         self.min_dist, self.cutoff, self.scaling = map(float, lengths)
         self.coefficients = checked_coefficients(coefficients, self.species, len(tables.degree))
+        self._tables, self._tangents = tables, None
         self._loops = Loops(arrays, self.coefficients, self.min_dist, self.cutoff, self.scaling, isa)
 
     def radial_functions(self, r):
         """f_mu and slopes at distances r (n,), Å: two arrays of shape (n, n_species, n_species, n_mu)."""
         parts = chebyshev_basis(r, self.min_dist, self.cutoff, self.coefficients.shape[3])
         return tuple(self.scaling * np.einsum("nk,abmk->nabm", part, self.coefficients) for part in parts)
+
+    def coefficient_gradients(self, neighbors, weights, start=0, stop=None):
+        """Derivatives of local energies and pair gradients by radial coefficients, at fixed linear weights.
+
+        With E_i = sum_b w_b B_b(i) only the coefficients c[z_i] of the centre's own element change E_i. For
+        learning radial functions: the columns of the Jacobian of energies, forces and stresses.
+
+        Parameters
+        ----------
+        neighbors : NeighborList
+            Built with at least ``self.cutoff``.
+        weights : ndarray of shape (n_features,)
+            w_b, eV.
+        start, stop : int
+            Range of centres; all by default. Memory is that of the result, 24 n_species n_mu radial_basis_size
+            bytes per pair.
+
+        Returns
+        -------
+        values : ndarray of shape (stop - start, n_species, n_mu, radial_basis_size)
+            dE_i/dc[z_i, z, mu, k], eV per unit of c.
+        rows : ndarray of shape (n_pairs of these centres, 3, n_species * n_mu * radial_basis_size)
+            d(dE_i/dr_ij)/dc[z_i, z, mu, k] in list order, eV/Å per unit of c; zero beyond the cutoff.
+
+        Raises
+        ------
+        ValueError
+            For weights of another shape or not finite, a list that is shorter-ranged than the descriptor, or an
+            element that the descriptor does not know.
+
+        Notes
+        -----
+        Exact: forward tangents of all moments, then reverse tangents of their adjoints ([1]_, chapter 5).
+
+        References
+        ----------
+        .. [1] A. Griewank, A. Walther, Evaluating Derivatives, SIAM (2008), doi:10.1137/1.9780898717761
+        """
+        weights = np.ascontiguousarray(weights, dtype=float)
+        require(weights.shape == (self.n_features,), "weights", weights.shape, f"of shape ({self.n_features},)")
+        require(np.isfinite(weights).all(), "weights", "some that are not", "finite numbers")
+        start, stop, _ = slice(start, stop).indices(neighbors.n_atoms)
+        stop, one_centre = max(start, stop), self.coefficients.shape[1:]
+        values, rows = self._loops.coefficient_gradients(
+            *self._plain(neighbors), start, stop, self._bound_tangents(), weights
+        )
+        return values.reshape(stop - start, *one_centre), rows
+
+    def _bound_tangents(self):
+        """Tables of the loops above, made when first asked for."""
+        if self._tangents is None:
+            n_species, n_mu, n_beta = self.coefficients.shape[1:]
+            lanes, _ = lanes_of(self.isa)
+            arrays = tangent_tables(self._tables, n_species, n_beta, PANEL, lanes)
+            self._tangents = Tangents(arrays, n_species * n_mu * n_beta)
+        return self._tangents
 
 
 @register("moment_tensors")
