@@ -55,7 +55,8 @@ def all_rows(terms, weights, neighbors, species, n_radial):
     """
     linear = linear_rows(terms, neighbors, species)
     values = _radial_derivatives(terms[0].descriptor, weights, neighbors)
-    values = values[:, np.searchsorted(terms[0].descriptor.species, species)]
+    if terms[0].descriptor.species is not None:
+        values = values[:, np.searchsorted(terms[0].descriptor.species, species)]
     n_atoms, n_species, n_mu, size = values.shape
     radial = np.zeros((n_atoms, n_species, n_species, n_radial, size))
     centre = np.argmax(linear[:, :n_species], axis=1) if n_atoms else np.zeros(0, dtype=int)

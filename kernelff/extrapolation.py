@@ -129,6 +129,43 @@ class ActiveSet:
         inverse = np.hstack([basis.kept @ active.inverse, basis.dropped])
         return cls(mode, species, inverse, active.ids, kept, index[index >= 0])
 
+    def for_mlip(self, potential, species):
+        """The active set of MLIP's columns: itself if it has them, otherwise one that is chosen from its frames.
+
+        Columns are the radial coefficients too, in which local energies are not linear and which depend on the others
+        exactly. As in MLIP the search starts from 1e-6 times a diagonal matrix, here one of the norms of the columns,
+        and rows that nothing replaces stay in A; what lies in their directions gets a grade near 1e6 times its share
+        of them. Only frames of this active set are looked at, so that other training frames may have grades above 1.
+
+        Parameters
+        ----------
+        potential : Potential
+            One linear model on moment tensors.
+        species : sequence of int
+            Atomic numbers of the types 0, 1, ..
+
+        Returns
+        -------
+        ActiveSet
+        """
+        shape, terms = potential.terms[0].descriptor.coefficients.shape, potential.terms
+        if self.n_radial == shape[2] and self.species == tuple(species):
+            return self
+        mode, scaling = self.mode, self.weight_scaling
+
+        def rows(terms, neighbors, species):
+            return all_rows(terms, potential.weights, neighbors, species, shape[2])
+
+        source = _RowSource(lambda atoms: _rows(rows, terms, atoms, mode, scaling, species), self.frames)
+        with one_blas_thread():
+            n = len(species) ** 2 * shape[2] * shape[3] + len(species) + potential.terms[0].n_functions
+            norms = np.sqrt(sum(((block**2).sum(axis=0) for _, block in source()), np.zeros(n)))
+            norms[norms == 0] = 1.0
+            norms = np.exp2(np.round(np.log2(norms)))  # powers of two: scaling does not round
+            active = maximal_volume(source, n, 1e-3, np.diag(1.0 / norms))
+        inverse, matrix = active.inverse / norms[:, None], active.matrix * norms
+        return ActiveSet(mode, species, inverse, active.ids, self.frames, None, matrix, shape[2], scaling)
+
     def grades(self, rows):
         """Grades of rows.
 
@@ -260,6 +297,6 @@ def _geometry(atoms):
 
 
 def _read_only(array, kind):
-    array = np.array(array, dtype=kind)
+    array = np.array(array, dtype=kind, order="C")
     array.flags.writeable = False
     return array

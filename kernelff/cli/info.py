@@ -98,7 +98,7 @@ def _mtp_rows(document):
         ("basis", f"{len(document.moment_mapping)} functions, {len(document.index_times)} products"),
         ("error bars", "no, the file holds no posterior"),
     ]
-    return [*rows, ("selection state", "in the file, not read")] if document.has_selection else rows
+    return rows if document.selection_start is None else [*rows, ("extrapolation grade", "selection state in the file")]
 
 
 def _potential_rows(potential, arrays):
@@ -123,6 +123,10 @@ def _potential_rows(potential, arrays):
         outer = [r for row in potential["repulsion"]["outer"] for r in row]
         reach = " to ".join(dict.fromkeys(f"{r:.2f}" for r in (min(outer), max(outer))))
         rows.append(("repulsion", f"ZBL below {reach} Å, the shortest distances of the data"))
+    if "active_set" in potential:
+        n_active = int((arrays["active_set.rows"][:, 0] >= 0).sum())
+        what = {"neighborhood": "environments", "configuration": "frames"}[potential["active_set"]["mode"]]
+        rows.append(("extrapolation grade", f"active set of {n_active} {what}"))
     rows += _baseline_rows(potential)
     facts = potential["metadata"]
     if facts.get("source") == "mtp":

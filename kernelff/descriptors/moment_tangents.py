@@ -107,7 +107,9 @@ def tangent_tables(tables, n_species, n_beta, width, lanes):
     n_panels = -(-n_columns // width)
     columns = np.full((n_panels * width, 3), -1)
     columns[:n_columns] = np.stack(np.unravel_index(np.arange(n_columns), (n_species, n_mu, n_beta)), axis=1)
-    panel_mus = [sum(1 << mu for mu in {int(mu) for mu in panel if mu >= 0}) for panel in columns[:, 1].reshape(-1, width)]
+    panel_mus = [
+        sum(1 << mu for mu in {int(mu) for mu in panel if mu >= 0}) for panel in columns[:, 1].reshape(-1, width)
+    ]
     different = sorted(set(panel_mus))
     nodes = _Nodes(tables)
     programs = [nodes.program(mus) for mus in different]

@@ -17,6 +17,7 @@ import numpy as np
 from kernelff.basis_term import BasisTerm
 from kernelff.descriptors import MomentTensorsDescriptor, TabulatedMoments
 from kernelff.descriptors.moment_file import file_program
+from kernelff.io.almtp import read_selection, selection_bytes
 from kernelff.io.mtp_document import read_document
 from kernelff.io.safe_file import write_whole
 from kernelff.io.types import elements_of_types
@@ -25,17 +26,19 @@ from kernelff.potential import Potential
 SUFFIXES = (".mtp", ".almtp")
 
 
-def read_mtp(path, species, baseline=None):
+def read_mtp(path, species, baseline=None, *, selection=True):
     """Read a moment tensor potential of MLIP.
 
     Parameters
     ----------
     path : path-like
-        ``*.mtp`` or ``*.almtp``; the selection state of the latter is left out.
+        ``*.mtp`` or ``*.almtp``.
     species : sequence of int or str
         Elements of the file's types 0, 1, ..: the file does not name them.
     baseline : Potential or ase Calculator, optional
         Added to the model.
+    selection : bool
+        Also read the active set of an .almtp, for `Potential.extrapolation_grade`.
 
     Returns
     -------
@@ -46,6 +49,11 @@ def read_mtp(path, species, baseline=None):
     ------
     ValueError
         If `species` does not fit the file, or the file is damaged, untrained, or of another kind.
+
+    Warns
+    -----
+    UserWarning
+        If the active set is of a kind that is not supported, and left out, or inexact.
     """
     document = read_document(path)
     types = _checked_types(species, document.n_types, str(path))
@@ -63,18 +71,29 @@ def read_mtp(path, species, baseline=None):
     )
     e0 = dict(zip(types, document.species_coeffs.tolist(), strict=True))
     facts = {"source": "mtp", "file": Path(path).name, "name": document.name, "tag": document.tag, "types": types}
-    return Potential([BasisTerm(descriptor)], document.moment_coeffs, e0, baseline=baseline, metadata=facts)
+    active_set = None
+    if selection and document.selection_start is not None:
+        try:
+            shape, n_scalars = document.radial_coeffs.shape, len(document.moment_coeffs)
+            active_set = read_selection(path, document.selection_start, types, shape, n_scalars)
+        except ValueError as error:
+            raise ValueError(f"{str(path)!r}: {error}") from None
+    return Potential(
+        [BasisTerm(descriptor)], document.moment_coeffs, e0, baseline=baseline, metadata=facts, active_set=active_set
+    )
 
 
 def write_mtp(model, path):
-    """Write a linear model on moment tensors as an .mtp file, for MLIP and for LAMMPS through MLIP.
+    """Write a linear model on moment tensors as an .mtp or .almtp file, for MLIP and for LAMMPS through MLIP.
 
     Parameters
     ----------
     model : Potential or fitted estimator
         With `MomentTensors` as its only descriptor.
     path : path-like
-        ``*.mtp``.
+        ``*.mtp``, or ``*.almtp`` with the active set of the model behind, if it has one. MLIP's has columns of radial
+        coefficients too: an active set that was not read from an .almtp is chosen anew from its frames, see
+        `ActiveSet.for_mlip`.
 
     Returns
     -------
@@ -93,11 +112,14 @@ def write_mtp(model, path):
         If the model has a ZBL repulsion, which is left out: it is zero wherever there were data.
     """
     path, potential = Path(path), getattr(model, "potential_", model)
-    if path.suffix.lower() != ".mtp":
-        raise ValueError(f"path: a moment tensor potential must be named *.mtp, got {str(path)!r}.")
+    if path.suffix.lower() not in SUFFIXES:
+        raise ValueError(f"path: a moment tensor potential must be named *.mtp or *.almtp, got {str(path)!r}.")
     _check_writable(potential)
     types = _types_to_write(potential)
-    write_whole(path, _text(potential, types).encode())
+    data = _text(potential, types).encode()
+    if path.suffix.lower() == ".almtp" and potential.active_set is not None:
+        data += selection_bytes(potential.active_set.for_mlip(potential, types))
+    write_whole(path, data)
     if potential.repulsion is not None:
         warnings.warn(
             f"model: its ZBL repulsion (below {potential.repulsion.cutoff:.2f} Å) is not in the .mtp file, which has "
