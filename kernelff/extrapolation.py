@@ -124,47 +124,54 @@ class ActiveSet:
         with one_blas_thread():
             basis = independent_basis(source(), n)
             active = maximal_volume(source, basis.kept.shape[1], tolerance, basis.kept)
-        index = np.unique(active.ids[:, 0])
-        kept = [_geometry(frames[k]) for k in index[index >= 0]]
         inverse = np.hstack([basis.kept @ active.inverse, basis.dropped])
-        return cls(mode, species, inverse, active.ids, kept, index[index >= 0])
+        return cls(mode, species, inverse, active.ids, *_kept_frames(frames, active.ids))
 
-    def for_mlip(self, potential, species):
-        """The active set of MLIP's columns: itself if it has them, otherwise one that is chosen from its frames.
+    @classmethod
+    def select_for_mlip(cls, potential, frames, species, *, mode="neighborhood", weight_scaling=0, tolerance=1e-3):
+        """Choose the active rows of frames with MLIP's columns, for an .almtp file.
 
         Columns are the radial coefficients too, in which local energies are not linear and which depend on the others
         exactly. As in MLIP the search starts from 1e-6 times a diagonal matrix, here one of the norms of the columns,
-        and rows that nothing replaces stay in A; what lies in their directions gets a grade near 1e6 times its share
-        of them. Only frames of this active set are looked at, so that other training frames may have grades above 1.
+        and rows that nothing replaces stay in A: what lies in their directions gets a grade near 1e6 times its share
+        of them.
 
         Parameters
         ----------
         potential : Potential
             One linear model on moment tensors.
+        frames : sequence of ase.Atoms
+            The training frames. With fewer, other training frames may have high grades.
         species : sequence of int
             Atomic numbers of the types 0, 1, ..
+        mode, tolerance
+            See `select`.
+        weight_scaling : int
+            Rows of configurations are multiplied by N^(-weight_scaling / 2).
 
         Returns
         -------
         ActiveSet
         """
-        shape, terms = potential.terms[0].descriptor.coefficients.shape, potential.terms
-        if self.n_radial == shape[2] and self.species == tuple(species):
-            return self
-        mode, scaling = self.mode, self.weight_scaling
+        terms, (*_, n_radial, size) = potential.terms, potential.terms[0].descriptor.coefficients.shape
 
         def rows(terms, neighbors, species):
-            return all_rows(terms, potential.weights, neighbors, species, shape[2])
+            return all_rows(terms, potential.weights, neighbors, species, n_radial)
 
-        source = _RowSource(lambda atoms: _rows(rows, terms, atoms, mode, scaling, species), self.frames)
+        source = _RowSource(lambda atoms: _rows(rows, terms, atoms, mode, weight_scaling, species), frame_list(frames))
+        n = len(species) ** 2 * n_radial * size + len(species) + terms[0].n_functions
         with one_blas_thread():
-            n = len(species) ** 2 * shape[2] * shape[3] + len(species) + potential.terms[0].n_functions
             norms = np.sqrt(sum(((block**2).sum(axis=0) for _, block in source()), np.zeros(n)))
             norms[norms == 0] = 1.0
             norms = np.exp2(np.round(np.log2(norms)))  # powers of two: scaling does not round
-            active = maximal_volume(source, n, 1e-3, np.diag(1.0 / norms))
+            active = maximal_volume(source, n, tolerance, np.diag(1.0 / norms))
+        kept, index = _kept_frames(frames, active.ids)
         inverse, matrix = active.inverse / norms[:, None], active.matrix * norms
-        return ActiveSet(mode, species, inverse, active.ids, self.frames, None, matrix, shape[2], scaling)
+        return cls(mode, species, inverse, active.ids, kept, index, matrix, n_radial, weight_scaling)
+
+    def fits_mlip(self, potential, species):
+        """Whether the columns are MLIP's for this potential with its types in this order."""
+        return self.n_radial == potential.terms[0].descriptor.coefficients.shape[2] and self.species == tuple(species)
 
     def grades(self, rows):
         """Grades of rows.
@@ -290,10 +297,14 @@ def _linear_terms(model):
     return terms
 
 
-def _geometry(atoms):
-    bare = atoms.copy()  # leaves the calculator behind
-    bare.info = {}
-    return bare
+def _kept_frames(frames, ids):
+    """Geometries of the frames that hold active rows, and what `ids` calls them."""
+    index = np.unique(ids[:, 0])
+    index = index[index >= 0]
+    kept = [frames[k].copy() for k in index]  # copies leave calculators behind
+    for atoms in kept:
+        atoms.info = {}
+    return kept, index
 
 
 def _read_only(array, kind):

@@ -32,19 +32,27 @@ def convert(
         Path, typer.Argument(help="File to write: .kff; .xml, .mtp or .almtp for a model; .cfg or .xyz for frames.")
     ],
     species: Annotated[str | None, typer.Option(help=TYPES_HELP)] = None,
+    frames: Annotated[
+        Path | None, typer.Option(help="Training frames, to choose the active set of an .almtp from.")
+    ] = None,
 ):
     """Convert published GAPs and MTPs to model files, model files to those of QUIP and MLIP, frames to .cfg or .xyz."""
     kinds = source.suffix.lower(), target.suffix.lower()
-    frames = kinds[0] not in _MODELS and kinds[1] in _FRAMES
-    if kinds not in _CONVERSIONS and not frames:
+    of_frames = kinds[0] not in _MODELS and kinds[1] in _FRAMES
+    if kinds not in _CONVERSIONS and not of_frames:
         raise ValueError(
             f"cannot convert {source} to {target}; known are {_listed(_CONVERSIONS)}, frames to {', '.join(_FRAMES)}."
         )
-    typed = kinds[0] in SUFFIXES or (frames and (kinds[1] == ".cfg" or (source.is_file() and is_cfg(source))))
+    typed = kinds[0] in SUFFIXES or (of_frames and (kinds[1] == ".cfg" or (source.is_file() and is_cfg(source))))
     if species is not None and not typed:
         raise ValueError(f"--species is for .mtp and .cfg files, {source} names its elements itself; leave it out")
+    if frames is not None and kinds[1] != ".almtp":
+        raise ValueError(f"--frames is for the active set of an .almtp file, not for {target}; leave it out")
     check_writable(target)
-    (_frames_to_frames if frames else _CONVERSIONS[kinds])(source, target, species)
+    if kinds[1] in SUFFIXES:
+        _model_to_mtp(source, target, None if frames is None else read_frames(frames))
+    else:
+        (_frames_to_frames if of_frames else _CONVERSIONS[kinds])(source, target, species)
 
 
 def _frames_to_frames(source, target, species):
@@ -78,8 +86,8 @@ def _mtp_to_model(source, target, species):
     note("an .mtp file holds no posterior: the model file predicts, without error bars, and cannot be refitted.")
 
 
-def _model_to_mtp(source, target, _):
-    types = write_mtp(load(source), target)
+def _model_to_mtp(source, target, frames):
+    types = write_mtp(load(source), target, frames)
     console.print(
         f"{target}: the potential of {source}, for MLIP; its types, which the file does not name: {_types(types)}"
     )

@@ -90,7 +90,7 @@ def selection_bytes(active_set):
     Parameters
     ----------
     active_set : ActiveSet
-        With all columns, as `ActiveSet.for_mlip` makes it.
+        With all columns, as `ActiveSet.select_for_mlip` makes it.
 
     Returns
     -------

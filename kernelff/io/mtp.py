@@ -17,6 +17,7 @@ import numpy as np
 from kernelff.basis_term import BasisTerm
 from kernelff.descriptors import MomentTensorsDescriptor, TabulatedMoments
 from kernelff.descriptors.moment_file import file_program
+from kernelff.extrapolation import ActiveSet
 from kernelff.io.almtp import read_selection, selection_bytes
 from kernelff.io.mtp_document import read_document
 from kernelff.io.safe_file import write_whole
@@ -83,7 +84,7 @@ def read_mtp(path, species, baseline=None, *, selection=True):
     )
 
 
-def write_mtp(model, path):
+def write_mtp(model, path, frames=None):
     """Write a linear model on moment tensors as an .mtp or .almtp file, for MLIP and for LAMMPS through MLIP.
 
     Parameters
@@ -91,9 +92,11 @@ def write_mtp(model, path):
     model : Potential or fitted estimator
         With `MomentTensors` as its only descriptor.
     path : path-like
-        ``*.mtp``, or ``*.almtp`` with the active set of the model behind, if it has one. MLIP's has columns of radial
-        coefficients too: an active set that was not read from an .almtp is chosen anew from its frames, see
-        `ActiveSet.for_mlip`.
+        ``*.mtp``, or ``*.almtp`` with an active set behind.
+    frames : list of ase.Atoms, optional
+        Training frames, from which MLIP's active set is chosen; it has columns of radial coefficients too, see
+        `ActiveSet.select_for_mlip`. Without them the one of the potential is written if it was read from an .almtp,
+        otherwise one that is chosen from the frames of its active set alone.
 
     Returns
     -------
@@ -109,7 +112,8 @@ def write_mtp(model, path):
     Warns
     -----
     UserWarning
-        If the model has a ZBL repulsion, which is left out: it is zero wherever there were data.
+        If the model has a ZBL repulsion, which is left out: it is zero wherever there were data; or if an active set
+        is chosen from few frames.
     """
     path, potential = Path(path), getattr(model, "potential_", model)
     if path.suffix.lower() not in SUFFIXES:
@@ -117,8 +121,11 @@ def write_mtp(model, path):
     _check_writable(potential)
     types = _types_to_write(potential)
     data = _text(potential, types).encode()
-    if path.suffix.lower() == ".almtp" and potential.active_set is not None:
-        data += selection_bytes(potential.active_set.for_mlip(potential, types))
+    if path.suffix.lower() == ".almtp":
+        active_set = _mlip_set(potential, types, frames)
+        data += b"" if active_set is None else selection_bytes(active_set)
+    elif frames is not None:
+        raise ValueError(f"frames: are for an active set, which only an .almtp holds, not {str(path)!r}.")
     write_whole(path, data)
     if potential.repulsion is not None:
         warnings.warn(
@@ -128,6 +135,23 @@ def write_mtp(model, path):
             stacklevel=2,
         )
     return types
+
+
+def _mlip_set(potential, types, frames):
+    """The active set with MLIP's columns, or None."""
+    own = potential.active_set
+    if frames is not None:
+        mode = "neighborhood" if own is None else own.mode
+        return ActiveSet.select_for_mlip(potential, frames, types, mode=mode)
+    if own is None or own.fits_mlip(potential, types):
+        return own
+    warnings.warn(
+        f"frames: MLIP's active set is chosen from the {len(own.frames)} frames of the potential's own; other training "
+        "frames may have high grades. Pass the training frames, write_mtp(model, path, frames), or kernelff convert "
+        "model.kff x.almtp --frames train.xyz.",
+        stacklevel=3,
+    )
+    return ActiveSet.select_for_mlip(potential, own.frames, types, mode=own.mode, weight_scaling=own.weight_scaling)
 
 
 def _checked_types(species, n_types, name):
