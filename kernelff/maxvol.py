@@ -16,7 +16,7 @@ import numpy as np
 
 INDEPENDENT = 1e-12  # least singular value, relative to the largest, that counts; exact dependences have 1e-17
 START = 1e-6  # of the rows that stand in A before any other does, as in MLIP
-_POOL = 4  # times the number of columns: rows that one pass picks to be exchanged
+_POOLS = (16, 4)  # times the number of columns: rows that a pass over all, and one over those, picks
 _MOST_PASSES = 100
 
 
@@ -89,9 +89,9 @@ def independent_basis(blocks, n):
 def maximal_volume(blocks, r, tolerance, transform=None):
     """Active rows among those that `blocks` yields.
 
-    Every pass goes through all rows and picks, of those outside the tolerance, the farthest; these are exchanged in
-    memory until none of them is outside. Memory: (4 r, n) and one block, whatever the number of rows. The choice does
-    not depend on how the rows are cut into blocks, but for rounding.
+    Every pass goes through all rows and keeps those with the largest max |c_j|; among these the search goes on in
+    memory to its end, since a pass costs much more. Memory: two pools of (16 r, n) and one block, whatever the number
+    of rows. The choice does not depend on how the rows are cut into blocks, but for rounding.
 
     Parameters
     ----------
@@ -108,34 +108,51 @@ def maximal_volume(blocks, r, tolerance, transform=None):
     -------
     Active
     """
-    active = Active.start(r)
     transform = np.eye(r) if transform is None else transform
-    for _ in range(_MOST_PASSES):
-        ids, rows = _farthest(blocks(), transform @ active.inverse, tolerance)
-        if not len(rows):
-            return active
-        active = _exchanged(active, ids, rows @ transform, tolerance)
-    warnings.warn(
-        f"tolerance: after {_MOST_PASSES} passes some frames still have a grade above {1 + tolerance:g}. "
-        "Use a larger tolerance.",
-        stacklevel=3,
-    )
+    active, finished = _search(blocks, Active.start(r), tolerance, transform, _POOLS)
+    if not finished:
+        warnings.warn(
+            f"tolerance: after {_MOST_PASSES} passes some frames still have a grade above {1 + tolerance:g}. "
+            "Use a larger tolerance.",
+            stacklevel=3,
+        )
     return active
 
 
-def _farthest(blocks, inverse, tolerance):
-    """Ids and rows with the largest max |c_j| > 1 + tolerance, c = row @ inverse; the first of equal ones."""
-    n, r = inverse.shape
-    found = (np.zeros((0, 2), dtype=int), np.zeros((0, n)), np.zeros(0))
+def _search(blocks, active, tolerance, transform, pools):
+    """Active rows after passes with pools of the first size, and whether no row is outside the tolerance."""
+    size, *smaller = pools
+    for _ in range(_MOST_PASSES):
+        ids, rows, score = _farthest(blocks(), transform @ active.inverse, size * len(active.inverse))
+        if not score.max(initial=0.0) > 1.0 + tolerance:
+            return active, True
+        if smaller:
+            pool = [(ids, rows @ transform)]
+            active, _ = _search(lambda pool=pool: pool, active, tolerance, np.eye(len(active.inverse)), smaller)
+        else:
+            active = _exchanged(active, ids, rows @ transform, tolerance)
+    return active, False
+
+
+def _farthest(blocks, inverse, most):
+    """Ids, rows and scores of the `most` rows with the largest max |c_j|, c = row @ inverse."""
+    found, n_found, least = [], 0, 0.0
     for ids, rows in blocks:
         score = np.abs(rows @ inverse).max(axis=1, initial=0.0)
-        outside = score > 1.0 + tolerance
-        if outside.any():
-            parts = zip(found, (ids[outside], rows[outside], score[outside]), strict=True)
-            found = tuple(np.concatenate(part) for part in parts)
-            first = np.sort(np.argsort(-found[2], kind="stable")[: _POOL * r])
-            found = tuple(part[first] for part in found)
-    return found[:2]
+        far = score > least
+        found.append((ids[far], rows[far], score[far]))
+        n_found += int(far.sum())
+        if n_found > 2 * most:
+            found = [_first(found, most)]
+            n_found, least = most, found[0][2].min()
+    return _first(found, most)
+
+
+def _first(found, most):
+    """The `most` rows with the largest scores, in their order."""
+    ids, rows, score = (np.concatenate(part) for part in zip(*found, strict=True))
+    first = np.sort(np.argsort(-score, kind="stable")[:most])
+    return ids[first], rows[first], score[first]
 
 
 def _exchanged(active, ids, rows, tolerance):

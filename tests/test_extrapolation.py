@@ -14,6 +14,8 @@ from kernelff.basis_term import BasisTerm
 from kernelff.io.model_file import write_potential
 from kernelff.maxvol import independent_basis, maximal_volume
 
+# training frames, active rows and grades of motep 0.2.0 (Grader, maxvol, QR start, species and moment coefficients only)
+# for data/one_type.mtp: level 8, own random coefficients on MLIP's standard tables
 REFERENCE = json.loads((Path(__file__).parent / "data" / "grades_motep.json").read_text())
 
 
@@ -63,6 +65,14 @@ def test_blocks_do_not_matter():
     rows = np.random.default_rng(2).normal(size=(300, 7))
     found = [maximal_volume(blocks_of(rows, size), 7, 1e-3).ids[:, 0].tolist() for size in (300, 17, 1)]
     assert found[0] == found[1] == found[2]
+
+
+def test_many_rows_of_which_few_are_kept_in_memory():
+    """More rows than the pools hold, in order of size, so that the pool is cut again and again."""
+    rows = np.random.default_rng(4).normal(size=(3000, 5)) * np.linspace(0.1, 3.0, 3000)[:, None]
+    active = maximal_volume(blocks_of(rows), 5, 1e-3)
+    assert np.abs(rows @ active.inverse).max() <= 1.001 + 1e-9
+    assert np.array_equal(active.matrix, rows[active.ids[:, 0]])
 
 
 def test_dependent_columns_leave_the_search():
