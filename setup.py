@@ -25,13 +25,7 @@ SHARED = ["ext/lanes.h", "ext/centres.h", "ext/dispatch.h", "ext/centres.pxi"]
 LOOPS = {
     "kernelff._soap": ["ext/soap.c", "ext/soap_derivatives.h", "ext/soap.h", *SHARED],
     "kernelff._symmetry": ["ext/symmetry.c", "ext/symmetry.h", *SHARED],
-    "kernelff._moments": [
-        "ext/moments.c",
-        "ext/moments_derivatives.h",
-        "ext/moments_coefficients.h",
-        "ext/moments.h",
-        *SHARED,
-    ],
+    "kernelff._moments": ["ext/moments.c", "ext/moments_derivatives.h", "ext/moments_coefficients.h", "ext/moments.h", *SHARED],
 }
 
 

@@ -14,8 +14,8 @@ from kernelff.basis_term import BasisTerm
 from kernelff.io.model_file import write_potential
 from kernelff.maxvol import independent_basis, maximal_volume
 
-# training frames, active rows and grades of motep 0.2.0 (Grader, maxvol, QR start, species and moment coefficients only)
-# for data/one_type.mtp: level 8, own random coefficients on MLIP's standard tables
+# training frames, active rows and grades of motep 0.2.0 (Grader, maxvol, QR start, coefficients of species and moments
+# only) for data/one_type.mtp: level 8, own random coefficients on MLIP's standard tables
 REFERENCE = json.loads((Path(__file__).parent / "data" / "grades_motep.json").read_text())
 
 
