@@ -3,6 +3,7 @@
 from kernelff.crossvalidation import BlockKFold
 from kernelff.descriptors import G2, G4, G5, SOAP, W2, W4, W5, MomentTensors, PairDistances, SymmetryFunctions
 from kernelff.dispersion import DFTD3
+from kernelff.extrapolation import ActiveSet
 from kernelff.io.gap_write import write_gap
 from kernelff.io.gap_xml import read_gap
 from kernelff.io.input_nn import read_input_nn
@@ -23,6 +24,7 @@ __all__ = [
     "W2",
     "W4",
     "W5",
+    "ActiveSet",
     "BlockKFold",
     "MomentTensors",
     "NeighborList",

@@ -1,5 +1,6 @@
 """ASE calculator: units and names of ASE, nothing else."""
 
+import numpy as np
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
 
 
@@ -12,13 +13,16 @@ class PotentialCalculator(Calculator):
     uncertainty : bool
         Also put ``energy_std``, ``energies_std``, ``forces_std``, ``stress_std``
         and ``novelty`` into ``results`` (eV, eV/Å, eV/Å^3; novelty in 0..1).
+    extrapolation : bool
+        Also put ``extrapolation_grade``, the largest of the frame, and, if the potential's active set is one of
+        environments, ``extrapolation_grades`` of the atoms into ``results``.
     """
 
     implemented_properties = ("energy", "free_energy", "energies", "forces", "stress")
 
-    def __init__(self, potential, uncertainty=False):
+    def __init__(self, potential, uncertainty=False, extrapolation=False):
         super().__init__()
-        self.potential, self.uncertainty = potential, uncertainty
+        self.potential, self.uncertainty, self.extrapolation = potential, uncertainty, extrapolation
 
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
         super().calculate(atoms, properties, system_changes)
@@ -36,3 +40,8 @@ class PotentialCalculator(Calculator):
         if self.uncertainty:
             found = self.potential.uncertainty(self.atoms)._asdict()
             self.results |= {name: value for name, value in found.items() if value is not None}
+        if self.extrapolation:
+            grades = self.potential.extrapolation_grade(self.atoms)
+            self.results["extrapolation_grade"] = float(np.max(grades, initial=0.0))
+            if np.ndim(grades):
+                self.results["extrapolation_grades"] = grades

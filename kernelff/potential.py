@@ -9,6 +9,7 @@ from kernelff.assembly import VOIGT, forces_and_virial, neighbors_of, term_colum
 from kernelff.basis_term import BasisTerm
 from kernelff.calibration import Calibration
 from kernelff.dispersion import DFTD3
+from kernelff.extrapolation import ActiveSet
 from kernelff.gap_variance import GapVariance
 from kernelff.results import Results, stress_of
 from kernelff.terms import term_from_state, under
@@ -37,15 +38,22 @@ class Potential:
         JSON-able facts about the fit.
     repulsion : ZBL or None
         Added below the shortest distances of the data.
+    active_set : ActiveSet or None
+        Of a linear model, for `extrapolation_grade`.
     """
 
-    def __init__(self, terms, weights, e0, posterior=None, baseline=None, metadata=None, repulsion=None):
+    def __init__(
+        self, terms, weights, e0, posterior=None, baseline=None, metadata=None, repulsion=None, active_set=None
+    ):
         self.terms = tuple(terms)
         self.weights = np.array(weights, dtype=float)
         self.weights.flags.writeable = False
         self.e0 = {int(z): float(e) for z, e in sorted(e0.items())}
         self.posterior, self.baseline, self.repulsion = posterior, baseline, repulsion
         self.metadata = dict(metadata or {})
+        self.active_set = active_set
+        if active_set is not None:
+            active_set.check_fits(self.terms)
         centres = [term.centres for term in self.terms]
         self._seen = None if None in centres else set().union(*centres)
 
@@ -172,11 +180,55 @@ class Potential:
             raise ValueError("local_gap_variance: not supported for a GAP with sparseCutoff != 1 in its soap.")
         return GapVariance(self.terms, regularisation).local(atoms)
 
-    def calculator(self, uncertainty=False):
+    def extrapolation_grade(self, atoms):
+        """How far a frame lies outside the training set; see extrapolation.py.
+
+        Up to 1 (and the tolerance of the selection) the energy is interpolated. MLIP's users take 2 as the grade from
+        which a frame is worth a calculation, and 10 as that at which a run should stop.
+
+        Parameters
+        ----------
+        atoms : ase.Atoms
+
+        Returns
+        -------
+        ndarray of shape (n_atoms,) or float
+            Of each environment, or of the frame if the active set is one of configurations.
+
+        Raises
+        ------
+        ValueError
+            If the potential has no active set.
+        """
+        if self.active_set is None:
+            raise ValueError(f"extrapolation_grade: {self._remedy_without_active_set()}")
+        self._check_species(atoms)
+        with one_blas_thread():
+            grades = self.active_set.grades(self.active_set.rows_of(self, atoms))
+        return grades if self.active_set.mode == "neighborhood" else float(grades[0])
+
+    def _remedy_without_active_set(self):
+        if not all(isinstance(term, BasisTerm) for term in self.terms):
+            return (
+                "is for linear models, as moment tensor potentials are. A Gaussian process measures the distance from "
+                "its sparse set by uncertainty(atoms).novelty."
+            )
+        return (
+            "this potential has no active set. Choose one from the training frames: "
+            "potential.with_active_set(ActiveSet.select(potential, frames))."
+        )
+
+    def with_active_set(self, active_set):
+        """The same potential with another ActiveSet, or None."""
+        return Potential(
+            self.terms, self.weights, self.e0, self.posterior, self.baseline, self.metadata, self.repulsion, active_set
+        )
+
+    def calculator(self, uncertainty=False, extrapolation=False):
         """ASE calculator of this potential, see PotentialCalculator."""
         from kernelff.calculator import PotentialCalculator
 
-        return PotentialCalculator(self, uncertainty=uncertainty)
+        return PotentialCalculator(self, uncertainty=uncertainty, extrapolation=extrapolation)
 
     def to_state(self):
         """(params, arrays) of plain data; an ASE calculator as baseline does not go along."""
@@ -191,6 +243,9 @@ class Potential:
             params["calibration"] = self.posterior.calibration.to_dict()
         if self.repulsion is not None:
             params["repulsion"] = self.repulsion.to_state()
+        if self.active_set is not None:
+            params["active_set"], active_arrays = self.active_set.to_state()
+            arrays |= {f"active_set.{name}": array for name, array in active_arrays.items()}
         if isinstance(self.baseline, Potential):
             params["baseline"], baseline_arrays = self.baseline.to_state()
             arrays |= {f"baseline.{name}": array for name, array in baseline_arrays.items()}
@@ -226,7 +281,10 @@ class Potential:
             posterior = Posterior(arrays["posterior.P"], arrays["posterior.W"], calibration)
         e0 = {int(z): e for z, e in params["e0"].items()}
         repulsion = ZBL.from_state(params["repulsion"]) if "repulsion" in params else None
-        return cls(terms, arrays["weights"], e0, posterior, baseline, params["metadata"], repulsion)
+        active_set = None
+        if "active_set" in params:
+            active_set = ActiveSet.from_state(params["active_set"], under("active_set.", arrays))
+        return cls(terms, arrays["weights"], e0, posterior, baseline, params["metadata"], repulsion, active_set)
 
     def _check_species(self, atoms):
         unknown = sorted({int(z) for z in set(atoms.numbers)} - set(self.e0))

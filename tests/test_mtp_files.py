@@ -126,7 +126,7 @@ def test_model_files_hold_such_potentials(tmp_path):
 
 
 def test_other_ways_to_write_a_file(tmp_path):
-    """Aliases, no scaling, lists over several lines, a selection state behind, unused radial functions."""
+    """Aliases, no scaling, lists over several lines, something behind that is not read, unused radial functions."""
     expected = kff.read_mtp(FILE, [14, 6])
     coefficients = expected.terms[0].descriptor.coefficients * expected.terms[0].descriptor.scaling
     changes = [
@@ -144,7 +144,7 @@ def test_other_ways_to_write_a_file(tmp_path):
     )
     path = edited(tmp_path, *changes, text=text)
     path.write_bytes(path.read_bytes().rstrip() + b"\n#MVS_v1.1\nenergy_weight 1\n#\xff\x00\x12")
-    agree(kff.load(path.rename(tmp_path / "x.almtp"), species=[14, 6]), expected)
+    agree(kff.read_mtp(path.rename(tmp_path / "x.almtp"), [14, 6], selection=False), expected)
 
 
 def test_products_in_another_order(tmp_path):

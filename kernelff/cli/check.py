@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from kernelff.cli.console import console, guarded
-from kernelff.cli.data import examine
+from kernelff.cli.data import TYPES_HELP, examine
 from kernelff.io import LabelKeys, read_raw_frames
 
 
@@ -25,6 +25,7 @@ def check(
     stress_factor: Annotated[float, typer.Option(help="Multiplies stresses, to eV/Å^3 in ASE's sign.")] = 1.0,
     stress_order: Annotated[str, typer.Option(help="Order of written stresses.")] = LabelKeys.stress_order,
     no_stress: Annotated[bool, typer.Option("--no-stress", help="Ignore stresses and virials.")] = False,
+    species: Annotated[str | None, typer.Option(help=TYPES_HELP)] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ):
     """Examine a data set: labels, units, signs, copies, outliers. Ends with exit code 1 if a fit would be refused."""
@@ -32,8 +33,8 @@ def check(
         energy_key, forces_key, stress_key, virial_key, energy_factor, forces_factor, stress_factor, stress_order,
         not no_stress,
     )  # fmt: skip
-    frames = read_raw_frames(data)
-    others = read_raw_frames(test) if test is not None else None
+    frames = read_raw_frames(data, species=species)
+    others = read_raw_frames(test, species=species) if test is not None else None
     diagnosis = examine(frames, keys, str(data), test=others, quiet=json)
     if json:
         typer.echo(json_module.dumps(diagnosis.to_dict(), indent=2, ensure_ascii=False))

@@ -1,4 +1,4 @@
-"""`kernelff convert`: published GAPs and MTPs to model files, and model files to gap.xml and .mtp."""
+"""`kernelff convert`: published GAPs and MTPs to model files and back, frames to MLIP's .cfg and back."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,29 +7,62 @@ import typer
 from ase.data import chemical_symbols
 
 from kernelff.cli.console import check_writable, console, guarded, note
-from kernelff.cli.data import TYPES_HELP, elements_of_types
+from kernelff.cli.data import TYPES_HELP
+from kernelff.cli.evaluate import write_frames
+from kernelff.io import read_frames, write_cfg
 from kernelff.io.gap_write import write_gap
 from kernelff.io.gap_xml import read_gap
+from kernelff.io.mlip_cfg import is_cfg
 from kernelff.io.model_file import load, write_potential
 from kernelff.io.mtp import SUFFIXES, read_mtp, write_mtp
 from kernelff.version import __version__
+
+_MODELS = (".kff", ".xml", *SUFFIXES)
+_FRAMES = (".cfg", ".xyz", ".extxyz")
 
 
 @guarded
 def convert(
     context: typer.Context,
-    source: Annotated[Path, typer.Argument(help="gap.xml with its sparse points beside it, .mtp, .almtp, or .kff.")],
-    target: Annotated[Path, typer.Argument(help="File to write: .kff, or .xml or .mtp for a model file.")],
+    source: Annotated[
+        Path,
+        typer.Argument(help="gap.xml with its sparse points beside it, .mtp, .almtp, .kff, or any file of frames."),
+    ],
+    target: Annotated[
+        Path, typer.Argument(help="File to write: .kff; .xml, .mtp or .almtp for a model; .cfg or .xyz for frames.")
+    ],
     species: Annotated[str | None, typer.Option(help=TYPES_HELP)] = None,
+    frames: Annotated[
+        Path | None, typer.Option(help="Training frames, to choose the active set of an .almtp from.")
+    ] = None,
 ):
-    """Convert a published GAP or MTP into a model file, or a model file into a gap.xml for QUIP or an .mtp for MLIP."""
+    """Convert published GAPs and MTPs to model files, model files to those of QUIP and MLIP, frames to .cfg or .xyz."""
     kinds = source.suffix.lower(), target.suffix.lower()
-    if kinds not in _CONVERSIONS:
-        raise ValueError(f"cannot convert {source} to {target}; known are {_listed(_CONVERSIONS)}.")
-    if species is not None and kinds[0] not in SUFFIXES:
-        raise ValueError(f"--species is for .mtp files, {source} names its elements itself; leave it out")
+    of_frames = kinds[0] not in _MODELS and kinds[1] in _FRAMES
+    if kinds not in _CONVERSIONS and not of_frames:
+        raise ValueError(
+            f"cannot convert {source} to {target}; known are {_listed(_CONVERSIONS)}, frames to {', '.join(_FRAMES)}."
+        )
+    typed = kinds[0] in SUFFIXES or (of_frames and (kinds[1] == ".cfg" or (source.is_file() and is_cfg(source))))
+    if species is not None and not typed:
+        raise ValueError(f"--species is for .mtp and .cfg files, {source} names its elements itself; leave it out")
+    if frames is not None and kinds[1] != ".almtp":
+        raise ValueError(f"--frames is for the active set of an .almtp file, not for {target}; leave it out")
     check_writable(target)
-    _CONVERSIONS[kinds](source, target, species)
+    if kinds[1] in SUFFIXES:
+        _model_to_mtp(source, target, None if frames is None else read_frames(frames))
+    else:
+        (_frames_to_frames if of_frames else _CONVERSIONS[kinds])(source, target, species)
+
+
+def _frames_to_frames(source, target, species):
+    frames = read_frames(source, species=species)
+    if target.suffix.lower() != ".cfg":
+        write_frames(target, frames)
+        console.print(f"{target}: {len(frames)} frames of {source}")
+        return
+    types = write_cfg(target, frames, species)
+    console.print(f"{target}: {len(frames)} frames of {source}, for MLIP; types {_types(types)}")
 
 
 def _gap_to_model(source, target, _):
@@ -47,16 +80,21 @@ def _model_to_gap(source, target, _):
 
 
 def _mtp_to_model(source, target, species):
-    potential = read_mtp(source, elements_of_types(species))
+    potential = read_mtp(source, species)
     write_potential(target, potential, __version__)
     console.print(f"{target}: the potential of {source}, {len(potential.weights)} basis functions")
     note("an .mtp file holds no posterior: the model file predicts, without error bars, and cannot be refitted.")
 
 
-def _model_to_mtp(source, target, _):
-    types = write_mtp(load(source), target)
-    named = ", ".join(f"{k} {chemical_symbols[z]}" for k, z in enumerate(types))
-    console.print(f"{target}: the potential of {source}, for MLIP; its types, which the file does not name: {named}")
+def _model_to_mtp(source, target, frames):
+    types = write_mtp(load(source), target, frames)
+    console.print(
+        f"{target}: the potential of {source}, for MLIP; its types, which the file does not name: {_types(types)}"
+    )
+
+
+def _types(types):
+    return ", ".join(f"{k} {chemical_symbols[z]}" for k, z in enumerate(types))
 
 
 def _listed(conversions):
@@ -69,4 +107,5 @@ _CONVERSIONS = {
     (".mtp", ".kff"): _mtp_to_model,
     (".almtp", ".kff"): _mtp_to_model,
     (".kff", ".mtp"): _model_to_mtp,
+    (".kff", ".almtp"): _model_to_mtp,
 }

@@ -7,23 +7,7 @@ from kernelff.io import describe, read_raw_frames, with_labels
 from kernelff.io.finding import refuse
 from kernelff.progress import as_callback
 
-TYPES_HELP = "Elements of the types 0, 1, .. of an .mtp file, as in Mo or Nb,Mo."
-
-
-def elements_of_types(option):
-    """Symbols and numbers of the option --species.
-
-    Parameters
-    ----------
-    option : str or None
-
-    Returns
-    -------
-    list of str or int, or None
-    """
-    if option is None:
-        return None
-    return [int(word) if word.isdecimal() else word for word in option.replace(",", " ").split()]
+TYPES_HELP = "Elements of the types 0, 1, .. of MLIP's .mtp and .cfg files, as in Mo or Nb,Mo."
 
 
 def load_frames(path, keys, title, require_labels=True, trust=False, e0=None):
@@ -51,7 +35,7 @@ def load_frames(path, keys, title, require_labels=True, trust=False, e0=None):
     ValueError
         For frames that cannot be used, or labels that contradict each other.
     """
-    raw = read_raw_frames(path)
+    raw = read_raw_frames(path, species=keys.species)
     if require_labels:
         diagnosis = examine(raw, keys, f"{title}: {path}", model=not trust, e0=e0)
         refuse(diagnosis.findings, str(path))

@@ -11,10 +11,12 @@ from ase.io import write
 
 import kernelff
 from kernelff.cli.console import check_writable, console, guarded
-from kernelff.cli.data import TYPES_HELP, elements_of_types, load_frames
+from kernelff.cli.data import TYPES_HELP, load_frames
 from kernelff.cli.tables import rich_table
 from kernelff.evaluation import evaluate_frames
 from kernelff.io import LabelKeys, labels
+from kernelff.io.mlip_cfg import is_cfg
+from kernelff.io.mtp import SUFFIXES
 from kernelff.io.safe_file import write_whole
 from kernelff.report.cells import error_table
 from kernelff.report.maps import has_novelty
@@ -50,8 +52,11 @@ def evaluate(
         raise ValueError(f"--by {by}: give config_type or none")
     if output is not None:
         check_writable(output)
-    potential = kernelff.load(model, species=elements_of_types(species))
-    keys = LabelKeys(energy_key, forces_key, stress_key, virial_key)
+    typed = model.suffix.lower() in SUFFIXES
+    if species is not None and not typed and not (data.is_file() and is_cfg(data)):
+        raise ValueError(f"--species is for .mtp and .cfg files, {model} and {data} name their elements; leave it out")
+    potential = kernelff.load(model, species=species if typed else None)
+    keys = LabelKeys(energy_key, forces_key, stress_key, virial_key, species=species)
     frames = load_frames(data, keys, "data", require_labels=False)
     with console.status("evaluating"):
         result = evaluate_frames(

@@ -7,7 +7,7 @@ import typer
 from ase.data import chemical_symbols
 
 from kernelff.cli.console import console, guarded
-from kernelff.cli.data import examine
+from kernelff.cli.data import TYPES_HELP, examine
 from kernelff.cli.tables import file_size, held_out_errors, radial_functions, text_table
 from kernelff.io import read_raw_frames
 from kernelff.io.finding import refuse
@@ -21,12 +21,13 @@ from kernelff.report.cells import learning_table, number
 def info(
     context: typer.Context,
     path: Annotated[Path, typer.Argument(help="Model file (.kff), gap.xml, .mtp, or any file of frames.")],
+    species: Annotated[str | None, typer.Option(help=TYPES_HELP)] = None,
 ):
     """Show what a model file or a data file holds, and check it."""
     if is_model_file(path):
         console.print(text_table(model_rows(path), str(path)))
         return
-    diagnosis = examine(read_raw_frames(path), None, str(path))
+    diagnosis = examine(read_raw_frames(path, species=species), None, str(path))
     refuse([one for one in diagnosis.findings if one.name != "no labels"], str(path))
 
 
@@ -97,7 +98,7 @@ def _mtp_rows(document):
         ("basis", f"{len(document.moment_mapping)} functions, {len(document.index_times)} products"),
         ("error bars", "no, the file holds no posterior"),
     ]
-    return [*rows, ("selection state", "in the file, not read")] if document.has_selection else rows
+    return rows if document.selection_start is None else [*rows, ("extrapolation grade", "selection state in the file")]
 
 
 def _potential_rows(potential, arrays):
@@ -124,6 +125,10 @@ def _potential_rows(potential, arrays):
         outer = [r for row in potential["repulsion"]["outer"] for r in row]
         reach = " to ".join(dict.fromkeys(f"{r:.2f}" for r in (min(outer), max(outer))))
         rows.append(("repulsion", f"ZBL below {reach} Å, the shortest distances of the data"))
+    if "active_set" in potential:
+        n_active = int((arrays["active_set.rows"][:, 0] >= 0).sum())
+        what = {"neighborhood": "environments", "configuration": "frames"}[potential["active_set"]["mode"]]
+        rows.append(("extrapolation grade", f"active set of {n_active} {what}"))
     rows += _baseline_rows(potential)
     facts = potential["metadata"]
     if facts.get("source") == "mtp":

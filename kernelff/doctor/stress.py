@@ -45,7 +45,8 @@ def predicted_stresses(data, model, fit):
         ways[order, extensive] = _line(_deviator(predictions), _deviator(read))
     present, plain = ways[(3, 4, 5), False], (3, 4, 5)
     # the volumes of most sets differ too little to tell a virial from a stress by the fit alone
-    (order, extensive), (correlation, slope) = max(ways.items(), key=lambda way: abs(way[1][0]))
+    # (at one volume not at all: then rounding must not decide, and the plain reading comes first)
+    (order, extensive), (correlation, slope) = max(ways.items(), key=lambda way: round(abs(way[1][0]), 9))
     if abs(correlation) < abs(present[0]) + BETTER:
         order, extensive, (correlation, slope) = plain, False, present
         other, as_written = ways[plain, True], _unit(slope)

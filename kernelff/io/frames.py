@@ -10,11 +10,13 @@ import ase.io
 import numpy as np
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.data import chemical_symbols
+from ase.io.formats import string2index
 
 from kernelff.io.checks import inspect
 from kernelff.io.finding import Finding, refuse
 from kernelff.io.geometry import is_isolated_atom
 from kernelff.io.label_keys import KNOWN_KEYS, LabelKeys, candidates, entry_names, labels
+from kernelff.io.mlip_cfg import is_cfg, read_cfg
 from kernelff.io.stress_check import StressCheck
 
 PERIODICITY = ("no", "one", "two", "three")
@@ -105,8 +107,8 @@ class DataSummary:
         return "\n".join(f"{title:<20}{text}" for title, text in rows)
 
 
-def read_frames(path, index=":", *, keys=None):
-    """Read frames from any file ASE reads, with their labels brought to one convention.
+def read_frames(path, index=":", *, keys=None, species=None):
+    """Read frames from any file ASE reads or MLIP's .cfg, with their labels brought to one convention.
 
     Parameters
     ----------
@@ -115,6 +117,9 @@ def read_frames(path, index=":", *, keys=None):
         Which frames, as in `ase.io.read`.
     keys : LabelKeys, optional
         Names and conventions of the labels; the usual names are looked for otherwise.
+    species : sequence of int or str, optional
+        Elements of the types 0, 1, .. of MLIP's .cfg, which does not name them; no other file needs them. Those of
+        `keys` by default.
 
     Returns
     -------
@@ -128,16 +133,19 @@ def read_frames(path, index=":", *, keys=None):
     ValueError
         If the file cannot be read, holds no frames, or its labels are contradictory.
     """
-    return with_labels(read_raw_frames(path, index), keys, what=str(path))
+    species = keys.species if species is None and keys is not None else species
+    return with_labels(read_raw_frames(path, index, species), keys, what=str(path))
 
 
-def read_raw_frames(path, index=":"):
+def read_raw_frames(path, index=":", species=None):
     """Read frames as they stand in the file.
 
     Parameters
     ----------
     path : str or Path
     index : str or slice
+    species : sequence of int or str, optional
+        See `read_frames`.
 
     Returns
     -------
@@ -152,17 +160,29 @@ def read_raw_frames(path, index=":"):
         raise ValueError(f"{path} is a folder; name a file in it")
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: there is no such file")
+    frames = _read_by_mlip(path, index, species) if is_cfg(path) else _read_by_ase(path, index)
+    frames = [frames] if isinstance(frames, ase.Atoms) else list(frames)
+    if not frames:
+        raise ValueError(f"{path}: the file holds no frames (index {index!r})")
+    return frames
+
+
+def _read_by_mlip(path, index, species):
+    frames = read_cfg(path, species)
     try:
-        frames = ase.io.read(path, index)
+        return frames[string2index(index) if isinstance(index, str) else index]
+    except (IndexError, ValueError) as error:
+        raise ValueError(f"{path}: index {index!r} of {len(frames)} frames: {error}") from None
+
+
+def _read_by_ase(path, index):
+    try:
+        return ase.io.read(path, index)
     except Exception as error:  # ASE's readers raise whatever they stumble over
         raise ValueError(
             f"{path}: ASE cannot read this file ({type(error).__name__}: {error}); is it complete, "
             "and does its name tell the format (.xyz, .extxyz, .traj, OUTCAR, ...)?"
         ) from error
-    frames = [frames] if isinstance(frames, ase.Atoms) else list(frames)
-    if not frames:
-        raise ValueError(f"{path}: the file holds no frames (index {index!r})")
-    return frames
 
 
 def with_labels(frames, keys=None, *, what="data"):

@@ -46,6 +46,8 @@ class LabelKeys:
         Order in which six-component stresses are written, e.g. ``"xx yy zz xy yz xz"``; "zx" means "xz".
     use_stress : bool
         False ignores all stresses and virials.
+    species : str or sequence of int or str, or None
+        Elements of the types 0, 1, .. of MLIP's .cfg files, which do not name them, e.g. "Si,C".
     """
 
     energy_key: str | None = None
@@ -57,6 +59,7 @@ class LabelKeys:
     stress_factor: float = 1.0
     stress_order: str = " ".join(VOIGT)
     use_stress: bool = True
+    species: str | tuple | None = None
 
     def stress_permutation(self):
         """Positions at which xx yy zz yz xz xy are found in a written six-component stress.

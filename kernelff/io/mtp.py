@@ -13,30 +13,33 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from ase.data import atomic_numbers, chemical_symbols
 
 from kernelff.basis_term import BasisTerm
 from kernelff.descriptors import MomentTensorsDescriptor, TabulatedMoments
-from kernelff.descriptors.base import is_whole
 from kernelff.descriptors.moment_file import file_program
+from kernelff.extrapolation import ActiveSet
+from kernelff.io.almtp import read_selection, selection_bytes
 from kernelff.io.mtp_document import read_document
 from kernelff.io.safe_file import write_whole
+from kernelff.io.types import elements_of_types
 from kernelff.potential import Potential
 
 SUFFIXES = (".mtp", ".almtp")
 
 
-def read_mtp(path, species, baseline=None):
+def read_mtp(path, species, baseline=None, *, selection=True):
     """Read a moment tensor potential of MLIP.
 
     Parameters
     ----------
     path : path-like
-        ``*.mtp`` or ``*.almtp``; the selection state of the latter is left out.
+        ``*.mtp`` or ``*.almtp``.
     species : sequence of int or str
         Elements of the file's types 0, 1, ..: the file does not name them.
     baseline : Potential or ase Calculator, optional
         Added to the model.
+    selection : bool
+        Also read the active set of an .almtp, for `Potential.extrapolation_grade`.
 
     Returns
     -------
@@ -47,6 +50,11 @@ def read_mtp(path, species, baseline=None):
     ------
     ValueError
         If `species` does not fit the file, or the file is damaged, untrained, or of another kind.
+
+    Warns
+    -----
+    UserWarning
+        If the active set is of a kind that is not supported, and left out, or inexact.
     """
     document = read_document(path)
     types = _checked_types(species, document.n_types, str(path))
@@ -64,18 +72,31 @@ def read_mtp(path, species, baseline=None):
     )
     e0 = dict(zip(types, document.species_coeffs.tolist(), strict=True))
     facts = {"source": "mtp", "file": Path(path).name, "name": document.name, "tag": document.tag, "types": types}
-    return Potential([BasisTerm(descriptor)], document.moment_coeffs, e0, baseline=baseline, metadata=facts)
+    active_set = None
+    if selection and document.selection_start is not None:
+        try:
+            shape, n_scalars = document.radial_coeffs.shape, len(document.moment_coeffs)
+            active_set = read_selection(path, document.selection_start, types, shape, n_scalars)
+        except ValueError as error:
+            raise ValueError(f"{str(path)!r}: {error}") from None
+    return Potential(
+        [BasisTerm(descriptor)], document.moment_coeffs, e0, baseline=baseline, metadata=facts, active_set=active_set
+    )
 
 
-def write_mtp(model, path):
-    """Write a linear model on moment tensors as an .mtp file, for MLIP and for LAMMPS through MLIP.
+def write_mtp(model, path, frames=None):
+    """Write a linear model on moment tensors as an .mtp or .almtp file, for MLIP and for LAMMPS through MLIP.
 
     Parameters
     ----------
     model : Potential or fitted estimator
         With `MomentTensors` as its only descriptor.
     path : path-like
-        ``*.mtp``.
+        ``*.mtp``, or ``*.almtp`` with an active set behind.
+    frames : list of ase.Atoms, optional
+        Training frames, from which MLIP's active set is chosen; it has columns of radial coefficients too, see
+        `ActiveSet.select_for_mlip`. Without them the one of the potential is written if it was read from an .almtp,
+        otherwise one that is chosen from the frames of its active set alone.
 
     Returns
     -------
@@ -91,14 +112,21 @@ def write_mtp(model, path):
     Warns
     -----
     UserWarning
-        If the model has a ZBL repulsion, which is left out: it is zero wherever there were data.
+        If the model has a ZBL repulsion, which is left out: it is zero wherever there were data; or if an active set
+        is chosen from few frames.
     """
     path, potential = Path(path), getattr(model, "potential_", model)
-    if path.suffix.lower() != ".mtp":
-        raise ValueError(f"path: a moment tensor potential must be named *.mtp, got {str(path)!r}.")
+    if path.suffix.lower() not in SUFFIXES:
+        raise ValueError(f"path: a moment tensor potential must be named *.mtp or *.almtp, got {str(path)!r}.")
     _check_writable(potential)
     types = _types_to_write(potential)
-    write_whole(path, _text(potential, types).encode())
+    data = _text(potential, types).encode()
+    if path.suffix.lower() == ".almtp":
+        active_set = _mlip_set(potential, types, frames)
+        data += b"" if active_set is None else selection_bytes(active_set)
+    elif frames is not None:
+        raise ValueError(f"frames: are for an active set, which only an .almtp holds, not {str(path)!r}.")
+    write_whole(path, data)
     if potential.repulsion is not None:
         warnings.warn(
             f"model: its ZBL repulsion (below {potential.repulsion.cutoff:.2f} Å) is not in the .mtp file, which has "
@@ -109,6 +137,23 @@ def write_mtp(model, path):
     return types
 
 
+def _mlip_set(potential, types, frames):
+    """The active set with MLIP's columns, or None."""
+    own = potential.active_set
+    if frames is not None:
+        mode = "neighborhood" if own is None else own.mode
+        return ActiveSet.select_for_mlip(potential, frames, types, mode=mode)
+    if own is None or own.fits_mlip(potential, types):
+        return own
+    warnings.warn(
+        f"frames: MLIP's active set is chosen from the {len(own.frames)} frames of the potential's own; other training "
+        "frames may have high grades. Pass the training frames, write_mtp(model, path, frames), or kernelff convert "
+        "model.kff x.almtp --frames train.xyz.",
+        stacklevel=3,
+    )
+    return ActiveSet.select_for_mlip(potential, own.frames, types, mode=own.mode, weight_scaling=own.weight_scaling)
+
+
 def _checked_types(species, n_types, name):
     """Atomic numbers of the types."""
     if species is None:
@@ -116,15 +161,12 @@ def _checked_types(species, n_types, name):
             f"species: {name!r} holds {n_types} types without their elements. Pass their elements in order, as in "
             f"load(path, species={list(range(42, 42 + n_types))}), or kernelff convert FILE model.kff --species Mo,..."
         )
-    given = [species] if np.ndim(species) == 0 else list(species)
-    types = [atomic_numbers.get(z, 0) if isinstance(z, str) else z for z in given]
-    if not all(is_whole(z) and 1 <= z < len(chemical_symbols) for z in types) or len(set(types)) < len(types):
-        raise ValueError(f"species: must be different atomic numbers or symbols of elements, got {given!r}.")
+    types = elements_of_types(species)
     if len(types) != n_types:
         raise ValueError(
-            f"species: {name!r} holds {n_types} types, got {len(types)} elements {given!r}. Name each once."
+            f"species: {name!r} holds {n_types} types, got {len(types)} elements {species!r}. Name each once."
         )
-    return [int(z) for z in types]
+    return types
 
 
 def _n_radial(program, radial_coeffs):

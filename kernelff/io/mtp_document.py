@@ -56,7 +56,7 @@ class MTPDocument(NamedTuple):
     moment_mapping: np.ndarray  # (n_scalars,)
     species_coeffs: np.ndarray  # (n_types,), eV
     moment_coeffs: np.ndarray  # (n_scalars,), eV
-    has_selection: bool
+    selection_start: int | None  # bytes; where the selection state of an .almtp begins
 
     @property
     def n_types(self):
@@ -84,16 +84,16 @@ def read_document(path):
         raise ValueError(f"path: there is no file {str(path)!r}.")
     with path.open("rb") as file:
         data = file.read(_LARGEST_TEXT + 1)
-    text, selection, _ = data.partition(_SELECTION)
+    text, selection, _ = data.partition(_SELECTION)  # the state is partly binary
     if len(text) > _LARGEST_TEXT:
         raise ValueError(f"{str(path)!r} is longer than any MTP ({_LARGEST_TEXT // 10**6} MB). Name the right file.")
     try:
-        return _document(_fields(text.decode("utf-8", "replace")), bool(selection))
+        return _document(_fields(text.decode("utf-8", "replace")), len(text) if selection else None)
     except ValueError as error:
         raise ValueError(f"{str(path)!r}: {error}") from None
 
 
-def _document(fields, has_selection):
+def _document(fields, selection_start):
     _check_kind(fields)
     count = {name: _count(fields, name) for name in _COUNTS}
     n_types, n_radial, size = (count[name] for name in ("species_count", "radial_funcs_count", "radial_basis_size"))
@@ -120,7 +120,7 @@ def _document(fields, has_selection):
         moment_mapping=_integers(fields, "alpha_moment_mapping", (count["alpha_scalar_moments"],)),
         species_coeffs=_numbers(_field(fields, "species_coeffs"), "species_coeffs", n_types),
         moment_coeffs=_numbers(_field(fields, "moment_coeffs"), "moment_coeffs", count["alpha_scalar_moments"]),
-        has_selection=has_selection,
+        selection_start=selection_start,
     )
 
 

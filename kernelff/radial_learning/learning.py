@@ -24,11 +24,11 @@ from kernelff.radial_learning.tangent import RadialTangent
 from kernelff.streaming import stream
 
 _FIRST_LEVEL, _LEVELS_PER_STAGE = 16, 4
-ITERATIONS = 12  # of a stage, at most
+ITERATIONS = 8  # of a stage, at most
 _RIDGE = 1e-8  # of the weights, in units of the squared norms of their columns
 _DAMPING, _GROWN_DAMPING, _LEAST_DAMPING = 1e-2, 1e-2, 1e-7
 _TRIALS = 5  # dampings that are tried in an iteration
-_SLOW = 2e-3  # relative gain of an iteration; a stage ends after two such
+_SLOW = 5e-3  # relative gain of an iteration; a stage ends after two such
 _LEAST_NORM = 1e-9  # of the largest
 _NOTHING = (
     "frames: no label depends on the positions of atoms: forces that symmetry makes zero say nothing. Give frames with "
