@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 import kernelff
 from kernelff.cli import app
 from kernelff.config import FitConfig, read_config
+from kernelff.io.model_file import write_potential
 
 SMALL = ["--n-sparse", "30", "--cutoff", "4.0", "--n-max", "4", "--l-max", "2", "--jobs", "1"]
 
@@ -218,6 +219,23 @@ def test_a_moment_tensor_potential_is_fitted_shown_and_converted(folder, tmp_pat
     atoms = read(test, 0)
     converted = kernelff.load(tmp_path / "cu.mtp", species=["Cu"]).compute(atoms)
     assert converted.energy == pytest.approx(kernelff.load(model).compute(atoms).energy, abs=1e-9)
+
+
+def test_extrapolation_grades_are_shown_and_written(folder, tmp_path):
+    train = read(folder / "train.xyz", ":")
+    wild = [train[0].copy(), train[1].copy()]
+    wild[1].rattle(0.6, seed=1)
+    fitted = kernelff.MTP(4, n_jobs=1, learn_radial=False).fit(train).potential_
+    write(tmp_path / "wild.xyz", wild)
+    for mode in ("neighborhood", "configuration"):
+        potential = fitted.with_active_set(kernelff.ActiveSet.select(fitted, train, mode=mode))
+        write_potential(tmp_path / "cu.kff", potential, "0")
+        out = tmp_path / "out.xyz"
+        code, output = run("evaluate", tmp_path / "cu.kff", tmp_path / "wild.xyz", "--output", out)
+        assert code == 0 and re.search(r"Largest extrapolation grade: [\d.e+]+, frame 1; 1 of 2 frames above 2", output)
+        found = read(out, 1)
+        grade = found.arrays["grade"] if mode == "neighborhood" else found.info["grade"]
+        np.testing.assert_allclose(grade, potential.extrapolation_grade(wild[1]), rtol=1e-5)
 
 
 def test_fewer_labels_than_unknowns_are_said(folder, tmp_path):

@@ -21,6 +21,8 @@ from kernelff.io.safe_file import write_whole
 from kernelff.report.cells import error_table
 from kernelff.report.maps import has_novelty
 
+_EXTRAPOLATED = 2.0  # see Potential.extrapolation_grade
+
 
 @guarded
 def evaluate(
@@ -71,12 +73,16 @@ def evaluate(
         console.print("No labels to compare with.")
     if uncertainty or full:
         console.print(_uncertainty_line(result, "Median predictive" if full else "Median", has_novelty(potential)))
+    grades = None
+    if potential.active_set is not None:
+        grades = [potential.extrapolation_grade(atoms) for atoms in frames]
+        console.print(_grade_line(grades))
     if output is not None:
-        write_predictions(output, frames, result)
+        write_predictions(output, frames, result, grades)
         console.print(f"Predictions written to {output}")
 
 
-def write_predictions(path, frames, result):
+def write_predictions(path, frames, result, grades=None):
     """Write frames with predicted labels; the reference labels go to REF_ entries.
 
     Parameters
@@ -85,8 +91,13 @@ def write_predictions(path, frames, result):
         extxyz file; written whole or not at all.
     frames : list of ase.Atoms
     result : Evaluation
+    grades : list, optional
+        Extrapolation grades of the frames, each a number or one per atom.
     """
-    write_frames(path, [_predicted(atoms, result, k) for k, atoms in enumerate(frames)])
+    predicted = [_predicted(atoms, result, k) for k, atoms in enumerate(frames)]
+    for atoms, grade in zip(predicted, grades or [], strict=False):
+        (atoms.arrays if np.ndim(grade) else atoms.info)["grade"] = grade
+    write_frames(path, predicted)
 
 
 def write_frames(path, frames):
@@ -125,6 +136,16 @@ def _ungrouped(result):
     from dataclasses import replace
 
     return replace(result, config_types=["all"] * len(result.config_types))
+
+
+def _grade_line(grades):
+    largest = [np.max(grade) for grade in grades]
+    worst = int(np.argmax(largest))
+    beyond = sum(grade > _EXTRAPOLATED for grade in largest)
+    return (
+        f"Largest extrapolation grade: {largest[worst]:.3g}, frame {worst}; {beyond} of {len(grades)} frames above "
+        f"{_EXTRAPOLATED:g}, where energies are extrapolated far enough to be worth a calculation"
+    )
 
 
 def _uncertainty_line(result, median, novelty):

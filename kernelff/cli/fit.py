@@ -9,7 +9,7 @@ import typer
 
 from kernelff.checks import SettingsWarning
 from kernelff.cli.console import check_writable, console, fail, guarded, note
-from kernelff.cli.data import load_frames
+from kernelff.cli.data import TYPES_HELP, load_frames
 from kernelff.cli.options import model_tables
 from kernelff.cli.tables import basis_of, chosen_hyperparameters, file_size, held_out_errors, rich_table, text_table
 from kernelff.config import KINDS, FitConfig, read_config
@@ -103,6 +103,7 @@ def fit(
     no_stress: Annotated[
         bool, typer.Option("--no-stress", help="Ignore stresses and virials.", rich_help_panel=_DATA)
     ] = False,
+    species: Annotated[str | None, typer.Option(help=TYPES_HELP, rich_help_panel=_DATA)] = None,
     trust_labels: Annotated[
         bool,
         typer.Option("--trust-labels", help="Do not ask a crude model if labels go together.", rich_help_panel=_DATA),
@@ -121,6 +122,7 @@ def fit(
             "forces_factor": forces_factor,
             "stress_factor": stress_factor,
             "stress_order": stress_order,
+            "species": species,
             "use_stress": False if no_stress else None,
         },
         dftd3={"method": dftd3},
