@@ -15,7 +15,7 @@ from kernelff.threads import one_blas_thread
 _BASE_MEMORY = 280e6  # bytes: interpreter, libraries, compiled loops
 _SAMPLED_FRAMES = 100
 _PER_FRAME = 4e-4  # s: the list of neighbours, and Python around the loops
-_LINEAR = 250.0  # FLOP in whose time a derivative row of moment tensors is made, per pair and feature
+_LINEAR = 450.0  # FLOP in whose time a derivative row of moment tensors is made, per pair and feature
 _STEPS = 15.0  # of a search over hyperparameters, m^3 / 3 operations each and a few products
 
 
