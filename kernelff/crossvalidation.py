@@ -9,6 +9,8 @@ References
 .. [1] Golub, Heath, Wahba, Technometrics 21, 215 (1979): choosing a ridge parameter by cross-validation.
 """
 
+from copy import copy
+
 import numpy as np
 from sklearn.model_selection import BaseCrossValidator, GroupKFold
 
@@ -114,10 +116,15 @@ class CrossValidation:
     ----------
     total : dict of Gram
         All frames, those that are never held out included.
+    shares : ndarray of shape (size - 1,)
+        Factor on the prior std of each column, beside that of its family: where columns are selected (selection.py).
+    fold_shares : list of ndarray
+        The same for the fits without each fold, which select for themselves.
     """
 
     def __init__(self, columns):
         self.columns = columns
+        self.shares, self.fold_shares = np.ones(columns.size), []
         self.folds, self.samples, self.total = [], [], {}
 
     def add(self, factors, held_out=True):
@@ -126,6 +133,7 @@ class CrossValidation:
         self.total = combined(self.total, fold)
         if held_out:
             self.folds.append(fold)
+            self.fold_shares.append(np.ones(self.columns.size))
             self.samples.append(
                 {
                     name: (self.columns.rows(factor.sample[:, :-2]), *factor.sample[:, -2:].T)
@@ -136,6 +144,16 @@ class CrossValidation:
 
     def __len__(self):
         return len(self.folds)
+
+    def with_shares(self, shares, fold_shares):
+        """The same folds with other `shares` and `fold_shares`."""
+        other = copy(self)
+        other.shares, other.fold_shares = shares, fold_shares
+        return other
+
+    def prior_std(self, parameters):
+        """Prior standard deviation of every column for all frames, (size - 1,)."""
+        return self.shares * self.columns.prior_std(parameters.priors, parameters.nuisance)
 
     def score(self, parameters):
         """Weighted sum of the logarithms of the mean held-out errors, and its derivatives.
@@ -189,8 +207,8 @@ class CrossValidation:
     def _systems(self, parameters):
         """The System of all folds but one, and the sample of that one, for every fold."""
         prior_std = self.columns.prior_std(parameters.priors, parameters.nuisance)
-        for fold, samples in zip(self.folds, self.samples, strict=True):
-            yield System(self.total, parameters.sigmas, prior_std, without=fold), samples
+        for fold, samples, shares in zip(self.folds, self.samples, self.fold_shares, strict=True):
+            yield System(self.total, parameters.sigmas, prior_std * shares, without=fold), samples
 
     def residuals(self, parameters):
         """Errors and posterior sds of the sampled labels, each by the folds that it is not in.

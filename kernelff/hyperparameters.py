@@ -133,13 +133,13 @@ def without_needless_nuisance(folds, parameters):
     """
     if len(folds) < 2 or parameters.nuisance == NO_NUISANCE:
         return parameters
-    columns = folds.columns
-    system = System(folds.total, parameters.sigmas, columns.prior_std(parameters.priors, parameters.nuisance))
-    rows = np.eye(columns.n_nuisance, len(system.mean))
+    n_nuisance = folds.columns.n_nuisance
+    system = System(folds.total, parameters.sigmas, folds.prior_std(parameters))
+    rows = np.eye(n_nuisance, len(system.mean))
     residuals = folds.residuals(parameters)
     errors, sds = residuals.get("energy", residuals[min(residuals)])[:, :2].T
     factor = max(1.0, np.sqrt(np.mean(errors**2) / max(np.mean(sds**2), 1e-300)))
-    clear = np.abs(system.mean[: columns.n_nuisance]) > _CLEARLY * factor * system.stds(rows)
+    clear = np.abs(system.mean[:n_nuisance]) > _CLEARLY * factor * system.stds(rows)
     return parameters if clear.any() else parameters._replace(nuisance=NO_NUISANCE)
 
 
@@ -152,7 +152,7 @@ def _by_errors(folds, start, free, floors, n_frames):
     start = _times(start, _PINNED[pinned] / start.sigmas[pinned])
     ratios = [key for key in free if key != pinned]
     found = _least_errors(folds, Search(folds.columns, start, ratios, {}), n_frames)
-    system = System(folds.total, found.sigmas, folds.columns.prior_std(found.priors, found.nuisance))
+    system = System(folds.total, found.sigmas, folds.prior_std(found))
     factor = np.sqrt(system.misfit / system.n_rows)  # d log p / d log factor = 0: the mean does not depend on it
     least = [floor / found.sigmas[kind] for kind, floor in floors.items() if kind in found.sigmas]
     return _times(found, max(factor, *least, _LEAST_FACTOR))
@@ -174,8 +174,8 @@ def _by_evidence(folds, start, free, floors, n_frames):
         return parameters._replace(sigmas=parameters.sigmas | ratio)
 
     def objective(parameters):
-        sigmas, priors, nuisance = with_energy(parameters)
-        system = System(folds.total, sigmas, folds.columns.prior_std(priors, nuisance))
+        parameters = with_energy(parameters)
+        system = System(folds.total, parameters.sigmas, folds.prior_std(parameters))
         value, by_sigma, by_column = evidence_gradient(system)
         if tied:
             by_sigma["forces"] += by_sigma["energy"]

@@ -25,6 +25,10 @@ class Gram(NamedTuple):
     def __add__(self, other):
         return Gram(self.G + other.G, self.n_rows + other.n_rows, self.log_scale + other.log_scale)
 
+    def restricted(self, kept):
+        """Of rows with the columns `kept` alone."""
+        return self._replace(G=self.G[np.ix_(kept, kept)])
+
 
 def grams(factors, columns):
     """Gram of every noise group of Factors, in whitened Columns."""

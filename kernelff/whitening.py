@@ -68,6 +68,11 @@ class Columns(NamedTuple):
         return len(self.nuisance_std)
 
     @property
+    def size(self):
+        """Number of columns."""
+        return self.n_nuisance + self.whitening.W.shape[1]
+
+    @property
     def n_owners(self):
         return int(self.whitening.owner.max(initial=-1)) + 1
 
