@@ -12,7 +12,7 @@ from scipy.optimize import minimize
 
 from kernelff.crossvalidation import total_score
 from kernelff.evidence import evidence_gradient
-from kernelff.noise import KINDS
+from kernelff.noise import KINDS, kind_of
 from kernelff.normal import System
 
 METHODS = ("fixed", "cv", "evidence")
@@ -136,8 +136,9 @@ def without_needless_nuisance(folds, parameters):
     n_nuisance = folds.columns.n_nuisance
     system = System(folds.total, parameters.sigmas, folds.prior_std(parameters))
     rows = np.eye(n_nuisance, len(system.mean))
-    residuals = folds.residuals(parameters)
-    errors, sds = residuals.get("energy", residuals[min(residuals)])[:, :2].T
+    kinds = {kind_of(name) for samples in folds.samples for name in samples}
+    kind = "energy" if "energy" in kinds else min(kinds)
+    errors, sds = folds.residuals(parameters, [kind])[kind][:, :2].T
     factor = max(1.0, np.sqrt(np.mean(errors**2) / max(np.mean(sds**2), 1e-300)))
     clear = np.abs(system.mean[:n_nuisance]) > _CLEARLY * factor * system.stds(rows)
     return parameters if clear.any() else parameters._replace(nuisance=NO_NUISANCE)
@@ -209,18 +210,22 @@ def _coarsely(folds, start, free):
                 lambda at, kind=kind, ratio=ratio: at._replace(sigmas=at.sigmas | {kind: ratio * forces})
                 for ratio in ratios
             ]
-    best, least, before = start, _score(folds, start), None
+    known = {}
+
+    def score_of(parameters):
+        key = (*parameters.sigmas.items(), *parameters.priors)
+        if key not in known:
+            known[key] = total_score(folds.deviations(parameters))
+        return known[key]
+
+    best, least, before = start, score_of(start), None
     while before is not best:  # every round of moves lowers the score or is the last
         before = best
         for move in moves:
-            score = _score(folds, move(best))
+            score = score_of(move(best))
             if score < least - _COARSE:
                 best, least = move(best), score
     return best
-
-
-def _score(folds, parameters):
-    return total_score(folds.deviations(parameters))
 
 
 def _with_priors(parameters, families, width):

@@ -28,7 +28,7 @@ GONE = 1e-7  # factor on the prior std of a column that is not selected
 _NARROWEST, _WIDEST = 1e-5, 1e3  # of one that is; no digit is left beyond
 _MOST_STEPS = 100
 _SETTLED = 0.01  # rise of the evidence in a step, e-folds
-_UNCERTAIN = 1e-3  # share of a weight that the data determine: first-order formulas hold below
+_SMALL = 0.1  # share of a weight that the data determine; below, its column hardly changes what others need
 _FIRST_PENALTY, _LEAST = 1e6, 1e-300
 _PENALTIES = 30  # tried along the path
 _WORTH_FEWER = 0.02  # of the score, about the relative error of forces, is given away for fewer functions
@@ -60,14 +60,12 @@ def select(method, folds, parameters):
     return (_by_evidence if method == "ard" else _by_errors)(folds, parameters)
 
 
-def together(groups, sigmas, without=None):
-    """The Gram of all noise groups in units of their sigmas, those of `without` taken away."""
-    parts = [(1, name, gram) for name, gram in groups.items()]
-    parts += [(-1, name, gram) for name, gram in (without or {}).items()]
+def together(groups, sigmas):
+    """The Gram of all noise groups, in units of their sigmas."""
     return Gram(
-        sum(sign * sigmas[name] ** -2 * gram.G for sign, name, gram in parts),
-        sum(sign * gram.n_rows for sign, _, gram in parts),
-        float(sum(sign * (gram.log_scale + gram.n_rows * np.log(sigmas[name])) for sign, name, gram in parts)),
+        sum(sigmas[name] ** -2 * gram.G for name, gram in groups.items()),
+        sum(gram.n_rows for gram in groups.values()),
+        float(sum(gram.log_scale + gram.n_rows * np.log(sigmas[name]) for name, gram in groups.items())),
     )
 
 
@@ -75,8 +73,8 @@ def relevant(gram, prior_std, n_fixed=0):
     """Automatic relevance determination [1]_ [2]_: the prior std of each column for most evidence.
 
     Fixed-point steps std^2 = mean^2 / gamma, where gamma = 1 - C_jj / std^2 is the share of the weight that the data
-    determine. The evidence has no maximum but at std = 0 where Q^2 < S of [3]_; to first order in a small std^2,
-    gamma = std^2 S and mean = std^2 Q.
+    determine. The evidence falls with std from 0 on where q^2 <= s of [3]_, which is mean^2 <= std^2 gamma (1 - gamma):
+    such columns are removed once their gamma is small.
 
     Parameters
     ----------
@@ -103,7 +101,7 @@ def relevant(gram, prior_std, n_fixed=0):
             break
         gamma = np.maximum(1.0 - np.diag(system.covariance()) / std**2, 1e-12)
         free = kept >= n_fixed
-        needless = free & (gamma < _UNCERTAIN) & (system.mean**2 <= std**2 * gamma)
+        needless = free & (gamma < _SMALL) & (system.mean**2 <= std**2 * gamma * (1.0 - gamma))
         if not (free & ~needless).any():
             break
         start = prior_std[kept]
@@ -156,13 +154,15 @@ def _by_evidence(folds, parameters):
     """Selected by the evidence of all frames, and of those outside each fold."""
     start, n_nuisance = folds.prior_std(parameters), folds.columns.n_nuisance
 
-    def shares(without=None):
-        kept, std, _ = relevant(together(folds.total, parameters.sigmas, without), start, n_nuisance)
+    def shares(groups):
+        if not groups:  # all frames are in one fold
+            return np.ones(len(start))
+        kept, std, _ = relevant(together(groups, parameters.sigmas), start, n_nuisance)
         found = np.full(len(start), GONE)
         found[kept] = std / start[kept]
         return found
 
-    return folds.with_shares(shares(), [shares(fold) for fold in folds.folds])
+    return folds.with_shares(shares(folds.total), [shares(groups) for groups in folds.training])
 
 
 def _by_errors(folds, parameters):
@@ -174,10 +174,10 @@ def _by_errors(folds, parameters):
         )
     start, n_nuisance = folds.prior_std(parameters), folds.columns.n_nuisance
 
-    def path(without=None):
-        return lasso_path(together(folds.total, parameters.sigmas, without), start, n_nuisance)
+    def path(groups):
+        return lasso_path(together(groups, parameters.sigmas), start, n_nuisance)
 
-    whole, parts = path(), [path(fold) for fold in folds.folds]
+    whole, parts = path(folds.total), [path(groups) for groups in folds.training]
 
     def selected(alpha):
         shares = [np.append(np.ones(n_nuisance), np.where(_support(*one, alpha), 1.0, GONE)) for one in [whole, *parts]]
