@@ -190,6 +190,16 @@ def test_a_descriptor_without_some_scalars(train):
     )
 
 
+@pytest.mark.filterwarnings("ignore:model. its ZBL repulsion")
+def test_mtp_file_of_a_model_without_some_scalars(fitted, test, tmp_path):
+    kff.write_mtp(fitted.potential_, tmp_path / "cu.mtp")
+    again = kff.load(tmp_path / "cu.mtp", species=["Cu"])
+    ours = fitted.potential_.compute(test[0])
+    theirs = again.compute(test[0])
+    np.testing.assert_allclose(theirs.forces, ours.forces, atol=1e-8)
+    assert theirs.energy == pytest.approx(ours.energy, rel=1e-10)
+
+
 def test_diagonal_whitening_is_the_product():
     rng = np.random.default_rng(3)
     scales, phi = rng.uniform(0.1, 10, 6), rng.normal(size=(4, 6))

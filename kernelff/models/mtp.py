@@ -24,10 +24,11 @@ class MTP(LinearModel):
     Parameters
     ----------
     regression : {"ridge", "ard", "lasso"}
-        How the weights are fitted. "ridge" keeps all scalars, and is as accurate as any where frames are many. "ard"
-        gives each scalar the prior width of most evidence and drops those of width zero. "lasso" drops as many
-        scalars as held-out errors allow that are 2 % above the least (a third, often), for potentials that are
-        cheaper to evaluate. Error bars are conditional on the scalars that are left.
+        How the weights are fitted. "ridge" keeps all scalars and is as accurate as the others where frames are many.
+        "ard" gives each scalar the prior width of most evidence and drops those of width zero. "lasso" keeps the
+        fewest scalars with held-out errors within 2 % of the least, often two thirds; needs five frames or more. Error
+        bars, `partial_fit` and the model file know the scalars that are left alone. Energies and forces cost as
+        much as before, for scalars share their moments; error bars cost less.
     prior : {"flat", "graded"}
         Whether all weights have a common prior width (for scalars of the same size), or one for each number of
         moments in a scalar, as chosen by `hyperparameters`.
