@@ -20,6 +20,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import lars_path_gram
 
+from kernelff.assembly import term_columns
 from kernelff.crossvalidation import total_score
 from kernelff.normal import Gram, System
 
@@ -58,6 +59,13 @@ def select(method, folds, parameters):
     if method == "ridge":
         return folds
     return (_by_evidence if method == "ard" else _by_errors)(folds, parameters)
+
+
+def terms_left(terms, shares):
+    """The terms with the selected functions alone; `shares` (n_functions,) multiply their prior std."""
+    if (shares == 1.0).all():
+        return terms
+    return [term.restricted(shares[columns], GONE) for term, columns in zip(terms, term_columns(terms), strict=True)]
 
 
 def together(groups, sigmas):

@@ -11,7 +11,7 @@ from ase.data import chemical_symbols
 from ase.units import GPa as _GPA
 from sklearn.utils.validation import check_is_fitted
 
-from kernelff.assembly import element_sets, term_columns
+from kernelff.assembly import element_sets
 from kernelff.calibration import Calibration
 from kernelff.crossvalidation import ALWAYS_TRAINED, SAMPLE, CrossValidation, fold_of, mean_errors
 from kernelff.factors import Factors, solve
@@ -25,7 +25,7 @@ from kernelff.models.fitted import FittedModel
 from kernelff.noise import KINDS
 from kernelff.potential import Potential
 from kernelff.progress import as_callback
-from kernelff.selection import GONE
+from kernelff.selection import GONE, terms_left
 from kernelff.streaming import Problem, extend, stream_folds
 from kernelff.targets import baseline_of, choose_e0, make_targets
 from kernelff.threads import one_blas_thread
@@ -139,7 +139,7 @@ class LinearModel(FittedModel):
             return problem, columns, factors
         n = columns.n_nuisance
         kept = np.append(np.flatnonzero(shares[n:] > GONE), np.arange(factors.m - n - 1, factors.m))
-        problem = replace(problem, terms=_restricted_terms(problem.terms, shares[n:]))
+        problem = replace(problem, terms=terms_left(problem.terms, shares[n:]))
         columns = Columns(columns.nuisance_std, whiten(problem.terms, self.jitter))
         return problem, columns, factors.restricted(kept)
 
@@ -243,7 +243,7 @@ class LinearModel(FittedModel):
                 ):
                     validation.add(part, held_out=fold != ALWAYS_TRAINED)
             validation, chosen = model._chosen(validation, frames, checked.labels)
-        terms = _restricted_terms(problem.terms, validation.shares[columns.n_nuisance :])
+        terms = terms_left(problem.terms, validation.shares[columns.n_nuisance :])
         return CrossValidated(validation, chosen, terms, model.e0_)
 
     def forecast(self, frames):
@@ -348,10 +348,3 @@ class LinearModel(FittedModel):
         }
         posterior = Posterior(solution.posterior, W, calibration or Calibration())
         self.potential_ = Potential(terms, solution.weights, self.e0_, posterior, self.baseline, metadata, repulsion)
-
-
-def _restricted_terms(terms, shares):
-    """The terms with those functions alone that are left."""
-    if (shares == 1.0).all():
-        return terms
-    return [term.restricted(shares[columns], GONE) for term, columns in zip(terms, term_columns(terms), strict=True)]
