@@ -44,8 +44,9 @@ class Whitening:
             Family of functions that each block belongs to; one for all by default.
         """
         owners = np.array(owners if owners else [0] * len(blocks), dtype=int)
-        if len(blocks) == len(K_MM) and np.array_equal(K_MM, np.diag(np.diag(K_MM))):
-            return cls(np.diag(1.0 / np.sqrt(np.diag(K_MM) + jitter)), owners)
+        L = np.diag(K_MM)
+        if len(blocks) == len(K_MM) and (L > 0).all() and np.array_equal(K_MM, np.diag(L)):
+            return cls(np.diag(1.0 / np.sqrt(L + jitter)), owners)
         columns, ranks = [], []
         for block in blocks:
             L, U = np.linalg.eigh(K_MM[block, block])

@@ -31,7 +31,7 @@ class MTP(LinearModel):
         much as before, for scalars share their moments; error bars cost less.
     prior : {"flat", "graded"}
         Whether all weights have a common prior width (for scalars of the same size), or one for each number of
-        moments in a scalar, as chosen by `hyperparameters`.
+        moments in a scalar, as chosen by `hyperparameters`; no difference where `delta` is given.
 
     Attributes
     ----------
