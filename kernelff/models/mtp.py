@@ -25,10 +25,11 @@ class MTP(LinearModel):
     ----------
     regression : {"ridge", "ard", "lasso"}
         How the weights are fitted. "ridge" keeps all scalars and is as accurate as the others where frames are many.
-        "ard" gives each scalar the prior width of most evidence and drops those of width zero. "lasso" keeps the
-        fewest scalars with held-out errors within 2 % of the least, often two thirds; needs five frames or more. Error
-        bars, `partial_fit` and the model file know the scalars that are left alone. Energies and forces cost as
-        much as before, for scalars share their moments; error bars cost less.
+        "ard" gives each scalar the prior width of most evidence and drops those of width zero; it is worth a try where
+        there are many scalars for few frames. "lasso" keeps the fewest scalars with held-out errors within 2 % of the
+        least, often two thirds; it needs five frames or more. Error bars, `partial_fit` and the model file know the
+        scalars that are left alone. Up to level 20 energies and forces cost as much as before, for scalars share their
+        moments.
     prior : {"flat", "graded"}
         Whether all weights have a common prior width (for scalars of the same size), or one for each number of
         moments in a scalar, as chosen by `hyperparameters`; no difference where `delta` is given.
