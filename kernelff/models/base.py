@@ -66,6 +66,10 @@ class LinearModel(FittedModel):
         """The validation with the functions that a model keeps of those that were streamed, see selection.py."""
         return validation
 
+    def _active_set(self, terms, frames, before=None):
+        """The ActiveSet of the frames, or of those of the potential `before` and these; None for models without."""
+        return None
+
     def fit(self, frames, y=None, *, checkpoint=None, progress=False):
         """Fit to the energies, forces and stresses that the frames carry.
 
@@ -116,7 +120,8 @@ class LinearModel(FittedModel):
         facts = {"data_hash": data_hash(problem.frames), "n_frames": n_frames, "n_frames_chosen": n_frames}
         # zero in all of these frames, so that no target changes
         repulsion = ZBL.below(problem.frames, baseline=self.baseline) if self.zbl else None
-        self._finish(problem.terms, columns, solution, calibration, facts, repulsion)
+        active_set = self._active_set(problem.terms, problem.frames)
+        self._finish(problem.terms, columns, solution, calibration, facts, repulsion, active_set)
         if saved:
             saved.remove()
         self.fit_time_ = {"rows": streamed - start, "solve": time.perf_counter() - streamed}
@@ -205,7 +210,8 @@ class LinearModel(FittedModel):
             "n_frames_chosen": old.metadata["n_frames_chosen"],
         }
         repulsion = ZBL.below(frames, old.repulsion, self.baseline) if old.repulsion else None
-        self._finish(old.terms, columns, solution, self.calibration_, facts, repulsion)
+        active_set = self._active_set(old.terms, frames, old)
+        self._finish(old.terms, columns, solution, self.calibration_, facts, repulsion, active_set)
         self.fit_time_ = {"rows": folded - start, "solve": time.perf_counter() - folded}
         return self
 
@@ -332,7 +338,7 @@ class LinearModel(FittedModel):
         free = self.stress_offset and "energy" in kinds
         return np.array([_STRESS_OFFSET_STD if free else _NO_OFFSET_STD])
 
-    def _finish(self, terms, columns, solution, calibration, facts, repulsion):
+    def _finish(self, terms, columns, solution, calibration, facts, repulsion, active_set):
         W = columns.whitening.W
         self.rank_ = W.shape[1]
         self.evidence_ = solution.evidence
@@ -347,4 +353,6 @@ class LinearModel(FittedModel):
             "cv_errors": self.cv_errors_,
         }
         posterior = Posterior(solution.posterior, W, calibration or Calibration())
-        self.potential_ = Potential(terms, solution.weights, self.e0_, posterior, self.baseline, metadata, repulsion)
+        self.potential_ = Potential(
+            terms, solution.weights, self.e0_, posterior, self.baseline, metadata, repulsion, active_set
+        )

@@ -8,6 +8,7 @@ from kernelff.basis_term import BasisTerm
 from kernelff.checks import require_positive
 from kernelff.crossvalidation import fold_of
 from kernelff.descriptors import MomentTensors
+from kernelff.extrapolation import MODES, ActiveSet
 from kernelff.models.base import LinearModel
 from kernelff.neighbors import nearest_distance
 from kernelff.progress import as_callback
@@ -61,6 +62,7 @@ class MTP(LinearModel):
         hyperparameters="cv",
         regression="ridge",
         prior="flat",
+        grade="neighborhood",
         stress_offset=True,
         e0=None,
         baseline=None,
@@ -82,6 +84,7 @@ class MTP(LinearModel):
         self.hyperparameters = hyperparameters
         self.regression = regression
         self.prior = prior
+        self.grade = grade
         self.stress_offset = stress_offset
         self.e0 = e0
         self.baseline = baseline
@@ -94,7 +97,7 @@ class MTP(LinearModel):
 
     def _make_terms(self, frames):
         self._check_settings()
-        for name, known in (("regression", METHODS), ("prior", _PRIORS)):
+        for name, known in (("regression", METHODS), ("prior", _PRIORS), ("grade", (*MODES, None))):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name}: must be one of {known}, got {getattr(self, name)!r}.")
         require_positive("delta", _DELTA if self.delta is None else self.delta, "eV/Å")
@@ -144,6 +147,13 @@ class MTP(LinearModel):
 
     def _selected(self, validation, parameters):
         return select(self.regression, validation, parameters)
+
+    def _active_set(self, terms, frames, before=None):
+        if self.grade is None:
+            return None
+        if before is None:
+            return ActiveSet.select(terms, frames, mode=self.grade)
+        return before.active_set and before.active_set.extended(terms, frames, before.metadata["n_frames"])
 
     @property
     def n_functions_(self):
