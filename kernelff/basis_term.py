@@ -18,6 +18,8 @@ class BasisTerm:
     descriptor : MomentTensorsDescriptor or another built descriptor of environments
     stds : ndarray of shape (n_features,), optional
         Prior standard deviations of the weights, eV per unit of the feature; 1 by default.
+    families : ndarray of int, shape (n_features,), optional
+        Functions of one family, numbered from 0, have a common factor on their prior; one family by default.
 
     Raises
     ------
@@ -25,14 +27,21 @@ class BasisTerm:
         If the standard deviations are not finite, not positive, or of another number.
     """
 
-    def __init__(self, descriptor, stds=None):
+    def __init__(self, descriptor, stds=None, families=None):
         self.descriptor = descriptor
         self.n_functions = descriptor.n_features
         self.stds = np.ones(self.n_functions) if stds is None else np.array(stds, dtype=float)
         self.stds.flags.writeable = False
         if self.stds.shape != (self.n_functions,) or not (np.isfinite(self.stds) & (self.stds > 0)).all():
             raise ValueError(f"stds: must be {self.n_functions} finite numbers > 0, one per feature, got {stds!r}.")
+        self.families = np.zeros(self.n_functions, dtype=int) if families is None else np.array(families, dtype=int)
+        self.families.flags.writeable = False
         self.cutoff = descriptor.cutoff
+
+    def restricted(self, shares, least):
+        """The term without the functions whose share (n_functions,) is `least`; the shares multiply `stds`."""
+        kept = np.flatnonzero(shares > least)
+        return BasisTerm(self.descriptor.restricted(kept), (self.stds * shares)[kept], self.families[kept])
 
     @property
     def blocks(self):
@@ -71,9 +80,9 @@ class BasisTerm:
     def to_state(self):
         params, arrays = descriptor_to_state(self.descriptor)
         arrays = {f"descriptor.{name}": array for name, array in arrays.items()}
-        return {"kind": "basis", "descriptor": params}, arrays | {"stds": self.stds}
+        return {"kind": "basis", "descriptor": params}, arrays | {"stds": self.stds, "families": self.families}
 
     @classmethod
     def from_state(cls, params, arrays):
         own = {n.removeprefix("descriptor."): a for n, a in arrays.items() if n.startswith("descriptor.")}
-        return cls(descriptor_from_state(params["descriptor"], own), arrays["stds"])
+        return cls(descriptor_from_state(params["descriptor"], own), arrays["stds"], arrays.get("families"))

@@ -1,18 +1,20 @@
 """Errors on frames that a fit has not seen, from one pass over the frames.
 
-The frames are cut into folds of neighbouring snapshots. Each fold leaves its normal equations and a sample of
-its rows: training on all folds but one is a subtraction, its errors on the one left out are those on the sample, and
-other sigmas or prior widths cost one small system per fold instead of a fit [1]_.
+The frames are cut into folds of neighbouring snapshots. Each fold leaves a sample of its rows, and its normal
+equations in the sums over all other folds: the errors of a fit without the fold are those on the sample, and other
+sigmas or prior widths cost one small system per fold instead of a fit [1]_.
 
 References
 ----------
 .. [1] Golub, Heath, Wahba, Technometrics 21, 215 (1979): choosing a ridge parameter by cross-validation.
 """
 
+from copy import copy
+
 import numpy as np
 from sklearn.model_selection import BaseCrossValidator, GroupKFold
 
-from kernelff.noise import kind_of
+from kernelff.noise import KINDS, kind_of
 from kernelff.normal import System, combined, grams
 
 N_FOLDS = 5
@@ -114,18 +116,27 @@ class CrossValidation:
     ----------
     total : dict of Gram
         All frames, those that are never held out included.
+    training : list of dict of Gram
+        All frames but those of each fold.
+    shares : ndarray of shape (size - 1,)
+        Factor on the prior std of each column, beside that of its family: where columns are selected (selection.py).
+    fold_shares : list of ndarray
+        The same for the fits without each fold, which select for themselves.
     """
 
     def __init__(self, columns):
         self.columns = columns
-        self.folds, self.samples, self.total = [], [], {}
+        self.shares, self.fold_shares = np.ones(columns.size), []
+        self.training, self.samples, self.total = [], [], {}
 
     def add(self, factors, held_out=True):
         """One more fold, from its Factors."""
-        fold = grams(factors, self.columns)
-        self.total = combined(self.total, fold)
+        part = grams(factors, self.columns)
+        for k, others in enumerate(self.training):
+            self.training[k] = combined(others, part)
         if held_out:
-            self.folds.append(fold)
+            self.training.append(self.total)
+            self.fold_shares.append(np.ones(self.columns.size))
             self.samples.append(
                 {
                     name: (self.columns.rows(factor.sample[:, :-2]), *factor.sample[:, -2:].T)
@@ -133,9 +144,20 @@ class CrossValidation:
                     if len(factor.sample)
                 }
             )
+        self.total = combined(self.total, part)
 
     def __len__(self):
-        return len(self.folds)
+        return len(self.training)
+
+    def with_shares(self, shares, fold_shares):
+        """The same folds with other `shares` and `fold_shares`."""
+        other = copy(self)
+        other.shares, other.fold_shares = shares, fold_shares
+        return other
+
+    def prior_std(self, parameters):
+        """Prior standard deviation of every column for all frames, (size - 1,)."""
+        return self.shares * self.columns.prior_std(parameters.priors, parameters.nuisance)
 
     def score(self, parameters):
         """Weighted sum of the logarithms of the mean held-out errors, and its derivatives.
@@ -166,7 +188,7 @@ class CrossValidation:
                 by_sigma = {name: 2 / parameters.sigmas[name] ** 2 * float(adjoint @ p) for name, p in products.items()}
                 slopes.append((kind_of(name), by_sigma, 2 / system.prior_std**2 * adjoint * system.mean))
         share = {kind: WEIGHTS[kind] / values[:, 0].sum() for kind, values in deviations.items()}
-        by_sigma = {key: sum(share[kind] * of[key] for kind, of, _ in slopes) for key in parameters.sigmas}
+        by_sigma = {key: sum(share[kind] * of.get(key, 0.0) for kind, of, _ in slopes) for key in parameters.sigmas}
         return total_score(deviations), by_sigma, sum(share[kind] * of for kind, _, of in slopes)
 
     def deviations(self, parameters):
@@ -189,15 +211,17 @@ class CrossValidation:
     def _systems(self, parameters):
         """The System of all folds but one, and the sample of that one, for every fold."""
         prior_std = self.columns.prior_std(parameters.priors, parameters.nuisance)
-        for fold, samples in zip(self.folds, self.samples, strict=True):
-            yield System(self.total, parameters.sigmas, prior_std, without=fold), samples
+        for others, samples, shares in zip(self.training, self.samples, self.fold_shares, strict=True):
+            yield System(others, parameters.sigmas, prior_std * shares), samples
 
-    def residuals(self, parameters):
+    def residuals(self, parameters, kinds=KINDS):
         """Errors and posterior sds of the sampled labels, each by the folds that it is not in.
 
         Parameters
         ----------
         parameters : Hyperparameters
+        kinds : sequence of str
+            Kinds of labels that are wanted.
 
         Returns
         -------
@@ -205,11 +229,13 @@ class CrossValidation:
             Kind of label -> array (n, 4): error and posterior sd in the unit of the noise sigma, what an error is to be
             multiplied with to be in eV per atom or eV/Å, and the number of the frame's set of elements.
         """
-        found = {}
-        for (system, samples), fold in zip(self._systems(parameters), self.folds, strict=True):
+        found, n_rows = {}, sum(gram.n_rows for gram in self.total.values())
+        for system, samples in self._systems(parameters):
             # more frames shrink a posterior sd about like n^-1/2: what the model of all frames will say
-            shrink = np.sqrt(system.n_rows / (system.n_rows + sum(gram.n_rows for gram in fold.values())))
+            shrink = np.sqrt(system.n_rows / n_rows)
             for name, (rows, units, elements) in samples.items():
+                if kind_of(name) not in kinds:
+                    continue
                 functionals = rows[:, :-1].copy()
                 functionals[:, : self.columns.n_nuisance] = 0.0
                 sds = shrink * system.stds(functionals)

@@ -127,6 +127,13 @@ class ActiveSet:
         inverse = np.hstack([basis.kept @ active.inverse, basis.dropped])
         return cls(mode, species, inverse, active.ids, *_kept_frames(frames, active.ids))
 
+    def extended(self, model, frames, first):
+        """The set chosen among the frames of this one and new frames, whose numbers begin with `first`."""
+        numbers = np.concatenate([self.frame_index, first + np.arange(len(frames))])
+        found = type(self).select(model, [*self.frames, *frames], mode=self.mode)
+        rows = np.where(found.rows >= 0, np.column_stack([numbers[found.rows[:, 0]], found.rows[:, 1]]), found.rows)
+        return type(self)(found.mode, found.species, found.inverse, rows, found.frames, numbers[found.frame_index])
+
     @classmethod
     def select_for_mlip(cls, potential, frames, species, *, mode="neighborhood", weight_scaling=0, tolerance=1e-3):
         """Choose the active rows of frames with MLIP's columns, for an .almtp file.

@@ -99,6 +99,14 @@ class Factors:
         for factor in self.groups.values():
             factor.sample = factor.sample[:0]
 
+    def restricted(self, kept):
+        """The factors of rows with the columns `kept` alone; without samples."""
+        found = Factors(len(kept))
+        for name, factor in self.groups.items():
+            fold(found.group(name).R, np.ascontiguousarray(factor.R[:, kept]))
+            found.groups[name] = replace(found.groups[name], n_rows=factor.n_rows, log_scale=factor.log_scale)
+        return found
+
     def copy(self):
         """Factors that can be extended without changing these."""
         return Factors(self.m, {name: replace(f, R=f.R.copy()) for name, f in self.groups.items()})

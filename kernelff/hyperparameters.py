@@ -12,7 +12,7 @@ from scipy.optimize import minimize
 
 from kernelff.crossvalidation import total_score
 from kernelff.evidence import evidence_gradient
-from kernelff.noise import KINDS
+from kernelff.noise import KINDS, kind_of
 from kernelff.normal import System
 
 METHODS = ("fixed", "cv", "evidence")
@@ -133,13 +133,14 @@ def without_needless_nuisance(folds, parameters):
     """
     if len(folds) < 2 or parameters.nuisance == NO_NUISANCE:
         return parameters
-    columns = folds.columns
-    system = System(folds.total, parameters.sigmas, columns.prior_std(parameters.priors, parameters.nuisance))
-    rows = np.eye(columns.n_nuisance, len(system.mean))
-    residuals = folds.residuals(parameters)
-    errors, sds = residuals.get("energy", residuals[min(residuals)])[:, :2].T
+    n_nuisance = folds.columns.n_nuisance
+    system = System(folds.total, parameters.sigmas, folds.prior_std(parameters))
+    rows = np.eye(n_nuisance, len(system.mean))
+    kinds = {kind_of(name) for samples in folds.samples for name in samples}
+    kind = "energy" if "energy" in kinds else min(kinds)
+    errors, sds = folds.residuals(parameters, [kind])[kind][:, :2].T
     factor = max(1.0, np.sqrt(np.mean(errors**2) / max(np.mean(sds**2), 1e-300)))
-    clear = np.abs(system.mean[: columns.n_nuisance]) > _CLEARLY * factor * system.stds(rows)
+    clear = np.abs(system.mean[:n_nuisance]) > _CLEARLY * factor * system.stds(rows)
     return parameters if clear.any() else parameters._replace(nuisance=NO_NUISANCE)
 
 
@@ -152,7 +153,7 @@ def _by_errors(folds, start, free, floors, n_frames):
     start = _times(start, _PINNED[pinned] / start.sigmas[pinned])
     ratios = [key for key in free if key != pinned]
     found = _least_errors(folds, Search(folds.columns, start, ratios, {}), n_frames)
-    system = System(folds.total, found.sigmas, folds.columns.prior_std(found.priors, found.nuisance))
+    system = System(folds.total, found.sigmas, folds.prior_std(found))
     factor = np.sqrt(system.misfit / system.n_rows)  # d log p / d log factor = 0: the mean does not depend on it
     least = [floor / found.sigmas[kind] for kind, floor in floors.items() if kind in found.sigmas]
     return _times(found, max(factor, *least, _LEAST_FACTOR))
@@ -174,8 +175,8 @@ def _by_evidence(folds, start, free, floors, n_frames):
         return parameters._replace(sigmas=parameters.sigmas | ratio)
 
     def objective(parameters):
-        sigmas, priors, nuisance = with_energy(parameters)
-        system = System(folds.total, sigmas, folds.columns.prior_std(priors, nuisance))
+        parameters = with_energy(parameters)
+        system = System(folds.total, parameters.sigmas, folds.prior_std(parameters))
         value, by_sigma, by_column = evidence_gradient(system)
         if tied:
             by_sigma["forces"] += by_sigma["energy"]
@@ -209,18 +210,22 @@ def _coarsely(folds, start, free):
                 lambda at, kind=kind, ratio=ratio: at._replace(sigmas=at.sigmas | {kind: ratio * forces})
                 for ratio in ratios
             ]
-    best, least, before = start, _score(folds, start), None
+    known = {}
+
+    def score_of(parameters):
+        key = (*parameters.sigmas.items(), *parameters.priors)
+        if key not in known:
+            known[key] = total_score(folds.deviations(parameters))
+        return known[key]
+
+    best, least, before = start, score_of(start), None
     while before is not best:  # every round of moves lowers the score or is the last
         before = best
         for move in moves:
-            score = _score(folds, move(best))
+            score = score_of(move(best))
             if score < least - _COARSE:
                 best, least = move(best), score
     return best
-
-
-def _score(folds, parameters):
-    return total_score(folds.deviations(parameters))
 
 
 def _with_priors(parameters, families, width):

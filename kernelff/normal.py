@@ -25,6 +25,10 @@ class Gram(NamedTuple):
     def __add__(self, other):
         return Gram(self.G + other.G, self.n_rows + other.n_rows, self.log_scale + other.log_scale)
 
+    def restricted(self, kept):
+        """Of rows with the columns `kept` alone."""
+        return self._replace(G=self.G[np.ix_(kept, kept)])
+
 
 def grams(factors, columns):
     """Gram of every noise group of Factors, in whitened Columns."""
@@ -50,18 +54,14 @@ class System:
         Group name -> noise sigma.
     prior_std : ndarray of shape (size - 1,)
         Prior standard deviation of each column but the target's.
-    without : dict of Gram, optional
-        Taken away from the groups.
     """
 
-    def __init__(self, groups, sigmas, prior_std, without=None):
-        self.groups, self.sigmas, self.prior_std, self._without = groups, sigmas, prior_std, without or {}
+    def __init__(self, groups, sigmas, prior_std):
+        self.groups, self.sigmas, self.prior_std = groups, sigmas, prior_std
         size = len(prior_std) + 1
         total = np.zeros((size, size))
         for name, gram in groups.items():
             _add(total, gram.G, sigmas[name] ** -2)
-        for name, gram in self._without.items():
-            _add(total, gram.G, -(sigmas[name] ** -2))
         self._b, self._yy = total[:-1, -1].copy(), float(total[-1, -1])
         A = total[:-1, :-1]
         A[np.diag_indices_from(A)] += prior_std**-2.0
@@ -70,8 +70,7 @@ class System:
 
     def times_gram(self, name, vector):
         """G of a noise group times a vector (size,)."""
-        product = self.groups[name].G @ vector
-        return product - self._without[name].G @ vector if name in self._without else product
+        return self.groups[name].G @ vector
 
     def solve(self, right):
         """Posterior covariance times `right`."""
@@ -92,10 +91,10 @@ class System:
 
     @property
     def n_rows(self):
-        return sum(g.n_rows for g in self.groups.values()) - sum(g.n_rows for g in self._without.values())
+        return sum(gram.n_rows for gram in self.groups.values())
 
     def evidence(self):
-        """log p(y) of all groups (none taken away), nuisance columns integrated out."""
+        """log p(y) of all groups, nuisance columns integrated out."""
         log_determinants = 2 * np.log(np.diag(self._cholesky[0])).sum() + 2 * np.log(self.prior_std).sum()
         noise = sum(
             2 * (gram.n_rows * np.log(self.sigmas[name]) + gram.log_scale) + gram.n_rows * np.log(2 * np.pi)
@@ -106,8 +105,8 @@ class System:
 
 def _decomposed(A):
     """Cholesky factor; with a ridge of rounding size where a far too wide prior leaves no digit."""
-    try:
-        return cho_factor(A, lower=True, check_finite=False)
+    try:  # of a transposed copy (A is symmetric), which LAPACK can write into
+        return cho_factor(np.array(A).T, lower=True, check_finite=False, overwrite_a=True)
     except np.linalg.LinAlgError:
         ridge = _ROUNDING * np.diag(A).max() * np.eye(len(A))
         return cho_factor(A + ridge, lower=True, check_finite=False)

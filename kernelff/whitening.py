@@ -5,6 +5,7 @@ needed and every singular value of the posterior's factor is at least one.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -42,6 +43,10 @@ class Whitening:
         owners : list of int, optional
             Family of functions that each block belongs to; one for all by default.
         """
+        owners = np.array(owners if owners else [0] * len(blocks), dtype=int)
+        L = np.diag(K_MM)
+        if len(blocks) == len(K_MM) and (L > 0).all() and np.array_equal(K_MM, np.diag(L)):
+            return cls(np.diag(1.0 / np.sqrt(L + jitter)), owners)
         columns, ranks = [], []
         for block in blocks:
             L, U = np.linalg.eigh(K_MM[block, block])
@@ -50,7 +55,17 @@ class Whitening:
             W[block] = U[:, keep] / np.sqrt(L[keep] + jitter)
             columns.append(W)
             ranks.append(W.shape[1])
-        return cls(np.hstack(columns), np.repeat(owners or [0] * len(blocks), ranks))
+        return cls(np.hstack(columns), np.repeat(owners, ranks))
+
+    @cached_property
+    def _scales(self):
+        """Diagonal of W, (rank,), or None where W is not diagonal."""
+        scales = np.diag(self.W)
+        return scales if self.W.shape == (len(scales),) * 2 and np.array_equal(self.W, np.diag(scales)) else None
+
+    def rows(self, phi):
+        """psi (n, rank) of phi (n, n_functions)."""
+        return phi @ self.W if self._scales is None else phi * self._scales
 
 
 class Columns(NamedTuple):
@@ -68,6 +83,11 @@ class Columns(NamedTuple):
         return len(self.nuisance_std)
 
     @property
+    def size(self):
+        """Number of columns."""
+        return self.n_nuisance + self.whitening.W.shape[1]
+
+    @property
     def n_owners(self):
         return int(self.whitening.owner.max(initial=-1)) + 1
 
@@ -75,7 +95,7 @@ class Columns(NamedTuple):
         """Rows [phi, nuisance, y] (n, m) as [nuisance, psi, y]."""
         n = len(self.whitening.W)
         nuisance = rows[:, n : n + self.n_nuisance] * self.nuisance_std
-        return np.hstack([nuisance, rows[:, :n] @ self.whitening.W, rows[:, -1:]])
+        return np.hstack([nuisance, self.whitening.rows(rows[:, :n]), rows[:, -1:]])
 
     def prior_std(self, factors, nuisance=1.0):
         """Prior standard deviation of every column for a factor on delta of every owner, and one on all nuisance."""
@@ -88,17 +108,27 @@ class Columns(NamedTuple):
 
 
 def whiten(terms, jitter):
-    """Whitening of the functions of all terms; the columns of each term have one owner."""
+    """Whitening of the functions of all terms; the columns of a term have one owner, or one per family."""
     K_MM = np.zeros((n_functions(terms),) * 2)
-    blocks, owners = [], []
-    for number, (term, columns) in enumerate(zip(terms, term_columns(terms), strict=True)):
+    blocks = []
+    for term, columns in zip(terms, term_columns(terms), strict=True):
         K_MM[columns, columns] = term.gram()
         blocks += [slice(columns.start + b.start, columns.start + b.stop) for b in term.blocks]
-        owners += [number] * len(term.blocks)
-    return Whitening.of(K_MM, blocks, jitter=jitter, owners=owners)
+    owner_of = _owners(terms)
+    return Whitening.of(K_MM, blocks, jitter=jitter, owners=[owner_of[block.start] for block in blocks])
 
 
 def whiten_again(terms, W):
     """The Whitening whose matrix a model has kept."""
-    ends = [columns.stop for columns in term_columns(terms)]
-    return Whitening(W, np.searchsorted(ends, np.argmax(W != 0, axis=0), side="right"))
+    return Whitening(W, _owners(terms)[np.argmax(W != 0, axis=0)])
+
+
+def _owners(terms):
+    """Number of the family that each function belongs to, those of all terms counted on."""
+    found, n = [], 0
+    for term in terms:
+        families = getattr(term, "families", None)
+        families = np.zeros(term.n_functions, dtype=int) if families is None else families
+        found.append(n + families)
+        n += int(families.max(initial=0)) + 1
+    return np.concatenate(found)

@@ -245,7 +245,11 @@ class MomentTensorsDescriptor(MomentDescriptor):
 
     def up_to(self, level):
         """This descriptor with the scalars up to a level alone, and the radial functions that they need."""
-        graphs = [graph for graph in self.graphs if graph.level <= level]
+        return self.restricted(np.flatnonzero(self.levels <= level))
+
+    def restricted(self, kept):
+        """This descriptor with the scalars numbered `kept` alone, and the radial functions that they need."""
+        graphs = [self.graphs[k] for k in kept]
         n_mu = 1 + max(graph.mus[0] for graph in graphs)
         coefficients = self.coefficients[:, :, :n_mu]
         return type(self)(self.species, graphs, coefficients, self.min_dist, self.cutoff, self.scaling, self._loops.isa)

@@ -3,6 +3,7 @@
 import time
 from abc import abstractmethod
 from copy import copy
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +25,7 @@ from kernelff.models.fitted import FittedModel
 from kernelff.noise import KINDS
 from kernelff.potential import Potential
 from kernelff.progress import as_callback
+from kernelff.selection import GONE, terms_left
 from kernelff.streaming import Problem, extend, stream_folds
 from kernelff.targets import baseline_of, choose_e0, make_targets
 from kernelff.threads import one_blas_thread
@@ -63,6 +65,14 @@ class LinearModel(FittedModel):
     def _passes_before(self, problem):
         """The passes over the frames that ``_learned`` makes: a list of (number, Problem)."""
         return []
+
+    def _selected(self, validation, parameters):
+        """The validation with the functions that a model keeps of those that were streamed, see selection.py."""
+        return validation
+
+    def _active_set(self, terms, frames, before=None):
+        """The ActiveSet of the frames, or of those of the potential `before` and these; None for models without."""
+        return None
 
     def fit(self, frames, y=None, *, checkpoint=None, progress=False):
         """Fit to the energies, forces and stresses that the frames carry.
@@ -106,14 +116,16 @@ class LinearModel(FittedModel):
             if saved:
                 saved.tidy()
         streamed = time.perf_counter()
-        calibration = self._choose(validation, problem.frames, found)
+        calibration, shares = self._choose(validation, problem.frames, found)
+        problem, columns, factors = self._restricted(problem, columns, factors, shares)
         solution = self._solve(factors, columns)
         self.factors_ = factors
         n_frames = len(problem.frames)
         facts = {"data_hash": data_hash(problem.frames), "n_frames": n_frames, "n_frames_chosen": n_frames}
         # zero in all of these frames, so that no target changes
         repulsion = ZBL.below(problem.frames, baseline=self.baseline) if self.zbl else None
-        self._finish(problem.terms, columns, solution, calibration, facts, repulsion)
+        active_set = self._active_set(problem.terms, problem.frames)
+        self._finish(problem.terms, columns, solution, calibration, facts, repulsion, active_set)
         if saved:
             saved.remove()
         self.fit_time_ = {"rows": streamed - start, "solve": time.perf_counter() - streamed}
@@ -129,6 +141,16 @@ class LinearModel(FittedModel):
                 part.drop_samples()
                 factors.merge(part)
         return factors, validation
+
+    def _restricted(self, problem, columns, factors, shares):
+        """The same for the functions that are left, with the shares in their prior, see CrossValidation."""
+        if (shares == 1.0).all():
+            return problem, columns, factors
+        n = columns.n_nuisance
+        kept = np.append(np.flatnonzero(shares[n:] > GONE), np.arange(factors.m - n - 1, factors.m))
+        problem = replace(problem, terms=terms_left(problem.terms, shares[n:]))
+        columns = Columns(columns.nuisance_std, whiten(problem.terms, self.jitter))
+        return problem, columns, factors.restricted(kept)
 
     def partial_fit(self, frames, y=None, *, earlier=None):
         """Learn from more frames: their rows are folded into the factors, then one new solve.
@@ -192,7 +214,8 @@ class LinearModel(FittedModel):
             "n_frames_chosen": old.metadata["n_frames_chosen"],
         }
         repulsion = ZBL.below(frames, old.repulsion, self.baseline) if old.repulsion else None
-        self._finish(old.terms, columns, solution, self.calibration_, facts, repulsion)
+        active_set = self._active_set(old.terms, frames, old)
+        self._finish(old.terms, columns, solution, self.calibration_, facts, repulsion, active_set)
         self.fit_time_ = {"rows": folded - start, "solve": time.perf_counter() - folded}
         return self
 
@@ -229,8 +252,9 @@ class LinearModel(FittedModel):
                     problem.sampling(SAMPLE), fold_of(frames), self.n_jobs, progress=callback
                 ):
                     validation.add(part, held_out=fold != ALWAYS_TRAINED)
-            chosen = model._chosen(validation, frames, checked.labels)
-        return CrossValidated(validation, chosen, problem.terms, model.e0_)
+            validation, chosen = model._chosen(validation, frames, checked.labels)
+        terms = terms_left(problem.terms, validation.shares[columns.n_nuisance :])
+        return CrossValidated(validation, chosen, terms, model.e0_)
 
     def forecast(self, frames):
         """Time and memory that ``fit`` would need; see Forecast."""
@@ -280,17 +304,24 @@ class LinearModel(FittedModel):
         return Hyperparameters(sigmas, (1.0,) * validation.columns.n_owners)
 
     def _chosen(self, validation, frames, found):
-        """Hyperparameters as given or chosen."""
+        """The validation with functions selected, and hyperparameters as given or chosen."""
         start = self._start(validation)
-        if not self._searches:
-            return without_needless_nuisance(validation, start)
         given = {kind for kind in KINDS if getattr(self, f"sigma_{kind}") is not None}
         given |= set() if self.delta is None else set(range(validation.columns.n_owners))
-        return choose(self.hyperparameters, validation, start, given, label_noise(frames, found), len(frames))
+
+        def chosen(validation, start):
+            if not self._searches:
+                return without_needless_nuisance(validation, start)
+            return choose(self.hyperparameters, validation, start, given, label_noise(frames, found), len(frames))
+
+        found_first = chosen(validation, start)
+        selected = self._selected(validation, found_first)
+        return selected, found_first if selected is validation else chosen(selected, found_first)
 
     def _choose(self, validation, frames, found):
-        """Set sigmas_ and delta_scales_ as given or chosen, and cv_errors_; return the Calibration."""
-        start, chosen = self._start(validation), self._chosen(validation, frames, found)
+        """Set sigmas_ and delta_scales_ as given or chosen, and cv_errors_; return Calibration and shares."""
+        start = self._start(validation)
+        validation, chosen = self._chosen(validation, frames, found)
         self.sigmas_, self.delta_scales_, self.offset_scale_ = chosen.sigmas, list(chosen.priors), chosen.nuisance
         residuals = validation.residuals(chosen)
         self.cv_errors_ = mean_errors(residuals)
@@ -298,7 +329,8 @@ class LinearModel(FittedModel):
         if self._searches:
             before = mean_errors(validation.residuals(without_needless_nuisance(validation, start)))
             self.search_ = {"sigmas": start.sigmas, "delta_scales": list(start.priors), "cv_errors": before}
-        return Calibration.fit(residuals, element_sets(frames)) if self.calibrate and residuals else None
+        calibration = Calibration.fit(residuals, element_sets(frames)) if self.calibrate and residuals else None
+        return calibration, validation.shares
 
     def _solve(self, factors, columns):
         noise = self._noise()
@@ -310,7 +342,7 @@ class LinearModel(FittedModel):
         free = self.stress_offset and "energy" in kinds
         return np.array([_STRESS_OFFSET_STD if free else _NO_OFFSET_STD])
 
-    def _finish(self, terms, columns, solution, calibration, facts, repulsion):
+    def _finish(self, terms, columns, solution, calibration, facts, repulsion, active_set):
         W = columns.whitening.W
         self.rank_ = W.shape[1]
         self.evidence_ = solution.evidence
@@ -325,4 +357,6 @@ class LinearModel(FittedModel):
             "cv_errors": self.cv_errors_,
         }
         posterior = Posterior(solution.posterior, W, calibration or Calibration())
-        self.potential_ = Potential(terms, solution.weights, self.e0_, posterior, self.baseline, metadata, repulsion)
+        self.potential_ = Potential(
+            terms, solution.weights, self.e0_, posterior, self.baseline, metadata, repulsion, active_set
+        )

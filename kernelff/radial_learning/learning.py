@@ -24,11 +24,11 @@ from kernelff.radial_learning.tangent import RadialTangent
 from kernelff.streaming import stream
 
 _FIRST_LEVEL, _LEVELS_PER_STAGE = 16, 4
-ITERATIONS = 8  # of a stage, at most
+_ITERATIONS = 16  # of a stage, at most
 _RIDGE = 1e-8  # of the weights, in units of the squared norms of their columns
 _DAMPING, _GROWN_DAMPING, _LEAST_DAMPING = 1e-2, 1e-2, 1e-7
 _TRIALS = 5  # dampings that are tried in an iteration
-_SLOW = 5e-3  # relative gain of an iteration; a stage ends after two such
+_SLOW, _SLOW_BEFORE = 1e-2, 3e-2  # relative gain of an iteration; the last stage, another one ends after two such
 _LEAST_NORM = 1e-9  # of the largest
 _NOTHING = (
     "frames: no label depends on the positions of atoms: forces that symmetry makes zero say nothing. Give frames with "
@@ -106,7 +106,7 @@ class Learner:
 
     @property
     def most_iterations(self):
-        return len(self.levels) * (ITERATIONS + 1)
+        return len(self.levels) * (_ITERATIONS + 1)
 
     def begin(self):
         """State before the first iteration."""
@@ -116,7 +116,7 @@ class Learner:
     def learn(self, state, after_each=lambda state: None):
         """Go on from a state until the last level is done; `after_each` gets the state after each iteration."""
         while True:
-            while state.slow < 2 and state.iterations <= ITERATIONS:
+            while state.slow < 2 and state.iterations <= _ITERATIONS:
                 state = self._iterate(state) if len(state.ridge) else self._first(state)
                 after_each(state)
             if state.level == self.levels[-1]:
@@ -154,7 +154,8 @@ class Learner:
                 share = gain / max(before - expected, 1e-300)
                 damping = max(state.damping / 5, _LEAST_DAMPING) if share > 0.6 else state.damping
                 damping = 3 * damping if share < 0.25 else damping
-                slow = state.slow + 1 if gain < _SLOW * before else 0
+                enough = _SLOW if state.level == self.levels[-1] else _SLOW_BEFORE
+                slow = state.slow + 1 if gain < enough * before else 0
                 return self._noted(replace(trial, damping=damping, slow=slow), rows, fit)
             state = replace(state, damping=8 * state.damping)
         return replace(state, slow=2)

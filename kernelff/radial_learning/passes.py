@@ -5,14 +5,15 @@ from dataclasses import replace
 import numpy as np
 
 from kernelff.basis_term import BasisTerm
-from kernelff.radial_learning.learning import ITERATIONS, stages
+from kernelff.radial_learning.learning import stages
 from kernelff.radial_learning.tangent import RadialTangent
 
+_ITERATIONS = 9.0  # of a stage, usually
 _FITS = 1.0  # of weights in an iteration, after the step
 
 
 def learning_passes(descriptor, problem, validation):
-    """The passes over the frames that `Learner.learn` makes at most, unless steps are refused.
+    """The passes over the frames that `Learner.learn` usually makes.
 
     Parameters
     ----------
@@ -31,8 +32,8 @@ def learning_passes(descriptor, problem, validation):
         own = descriptor.up_to(level)
         term, tangent = BasisTerm(own), RadialTangent(own, np.zeros(own.n_features))
         found += [
-            (_FITS * ITERATIONS, replace(problem, terms=[term])),
-            (ITERATIONS, replace(problem, terms=[term, tangent])),
-            (ITERATIONS, replace(validation, terms=[term])),
+            (_FITS * _ITERATIONS, replace(problem, terms=[term])),
+            (_ITERATIONS, replace(problem, terms=[term, tangent])),
+            (_ITERATIONS, replace(validation, terms=[term])),
         ]
     return found
