@@ -173,6 +173,7 @@ def test_errors_of_one_group(folder):
         (["fit", "{}/train.xyz", "--model", "{}/cu.kff"], "give gap or mtp; the file to write is named by --output"),
         (["fit", "{}/train.xyz", "--model", "mtp", "--zeta", "3"], "--zeta belongs to --model gap, not to --model mtp"),
         (["fit", "{}/train.xyz", "--model", "mtp", "--seed", "3"], "--seed belongs to --model gap"),
+        (["fit", "{}/train.xyz", "--model", "mtp", "--regression", "best"], "regression: must be one of ('ridge'"),
         (["fit", "{}/train.xyz", "--level", "8"], "--level belongs to --model mtp, not to --model gap"),
         (
             ["fit", "{}/train.xyz", "--model", "mtp", "--level", "7"],
@@ -200,17 +201,24 @@ def test_debug_shows_where_it_happened(folder):
 
 def test_a_moment_tensor_potential_is_fitted_shown_and_converted(folder, tmp_path):
     model, test = tmp_path / "cu.kff", folder / "test.xyz"
-    options = ["--model", "mtp", "--level", 6, "--jobs", 1, "-o", model, "--report", tmp_path / "cu.html"]
+    options = ["--model", "mtp", "--level", 6, "--regression", "ard", "--jobs", 1, "-o", model]
+    options += ["--report", tmp_path / "cu.html"]
     code, output = run("fit", folder / "train.xyz", "--test", test, *options)
     assert code == 0, output
-    for text in ("5 scalars of level 6, 2 radial functions of 10", "Forecast:", "Radial functions, root mean", "meV/Å"):
+    for text in ("scalars of level 6, 2 radial functions of 10", "Forecast:", "Radial functions, root mean", "meV/Å"):
         assert text in output
     page = (tmp_path / "cu.html").read_text()
     assert "A moment tensor potential of level 6" in page and "Learning the radial functions" not in page
     assert "Radial functions" in page and "Map of environments" in page and "novelty" not in page.lower()
     code, output = run("info", model)
     assert code == 0
-    for text in ("moment_tensors: level 6", "basis 5 functions", "learning level 6 in", "error bars yes", "kB, format"):
+    for text in (
+        "moment_tensors: level 6",
+        "functions, linear",
+        "regression ard",
+        "learning level 6 in",
+        "error bars yes",
+    ):
         assert text in output
     code, output = run("evaluate", model, test, "--uncertainty")
     assert code == 0 and "Median standard deviations" in output and "most novel" not in output

@@ -115,7 +115,8 @@ def comparison_section(candidates):
     sizes = ", ".join(f"{one.name}: {one.what}" for one in candidates)
     text = (
         f"{advice(candidates)} Errors of an MTP fall with its level and with the number of frames, its cost rises with "
-        "the level only; a GAP learns more from few frames and says by its novelty when it leaves them."
+        "the level only; a GAP learns more from few frames. Both say when they leave them, the GAP by its novelty, the "
+        "MTP by its extrapolation grade."
     )
     caption = (
         "Left: mean absolute force error on the test frames against the cost of energy, forces and stress for 512 "
