@@ -151,11 +151,27 @@ def test_learning_resumes_bitwise():
     assert {"validation", "validation_forces", "forces"} <= set(whole.history[-1])
 
 
+def test_a_stage_ends_where_validation_is_spoilt():
+    """Labels of the validation frames that have nothing to do with the others: the best functions are kept."""
+    frames = emt_frames(10, 7)
+    problem = problem_of(frames, random_potential(descriptor_of(frames), 8))
+    part, validation = problem.part(np.arange(10) < 8), problem.part(np.arange(10) >= 8)
+    learner = Learner(descriptor_of(frames), part, validation, OFFSET)
+    state = learner.begin()
+    entry = {"level": 8, "iteration": 0, "objective": 1.0, "validation": 1.0, "validation_forces": 1.0}
+    state = replace(state, best=state.coefficients, coefficients=2 * state.coefficients, history=[entry])
+    worse = [entry | {"validation": 4.0}] * 3
+    assert not replace(state, history=[entry, *worse[:2]]).has_spoilt
+    assert not replace(state, history=[entry, *worse[:2], entry]).has_spoilt
+    spoilt = replace(state, history=[entry, *worse])
+    assert spoilt.has_spoilt and np.array_equal(learner.learn(spoilt).coefficients, state.best)
+
+
 def test_choice_of_frames():
     frames = emt_frames(40, 9, sizes=((1, 1, 1),))
     problem = problem_of(frames, random_potential(descriptor_of(frames), 10))
     learning, validating = choose_frames(problem, 5)
-    assert learning.sum() == 32 and validating.sum() == 8 and not (learning & validating).any()
+    assert learning.sum() == 36 and validating.sum() == 4 and not (learning & validating).any()
     learning, validating = choose_frames(replace(problem.part(np.arange(40) < 10)), 5)
     assert learning.all() and not validating.any()
 

@@ -21,10 +21,39 @@ _PRIORS = ("flat", "graded")
 
 
 class MTP(LinearModel):
-    """Moment tensor potential [1]_ with learnt radial functions.
+    """Moment tensor potential [1]_: linear in the scalars of `MomentTensors`, with radial functions learnt from the data.
+
+    First the radial functions are learnt from some of the frames by variable projection [2]_, see `radial_learning`;
+    then all frames determine the weights as a Bayesian linear model, with the factors, hyperparameters, error bars and
+    `partial_fit` of `SparseGPR`. The error bars are those of the weights, for the radial functions as they are.
 
     Parameters
     ----------
+    level : int
+        Even, 2 to 28: which scalars there are, see `MomentTensors`. 8 is quick, 16 usual, 20 as accurate as published
+        potentials; 24 is better where frames are many, at three times the cost.
+    cutoff : float
+        Å.
+    min_dist : float, optional
+        Å, where the radial basis begins; None: just below the shortest distance of the frames.
+    radial_basis_size : int
+        Chebyshev polynomials for each radial function.
+    learn_radial : bool
+        False keeps the radial functions that are orthonormal over the distances in the frames: a fit in seconds, with
+        errors twice as large or more.
+    delta : float, optional
+        Prior standard deviation of what each scalar adds to the forces, eV/Å (to energies per atom, eV, where there
+        are no forces). None: see `hyperparameters`.
+    sigma_energy, sigma_forces, sigma_virial : float, optional
+        Noise of the labels: eV per atom (the total's is times sqrt(n_atoms)), eV/Å, eV per atom (likewise). None: see
+        `hyperparameters`. Radial functions are learnt with 0.0025 eV, 0.05 eV/Å and 0.2 eV where none are given.
+    config_sigmas : dict, optional
+        config_type -> {"energy": ..., "forces": ..., "virial": ...}, any of them.
+    loss_weights : tuple of three floats, optional
+        (w_E, w_F, w_S) in place of the sigmas, see `noise.Noise.from_weights`.
+    hyperparameters : {"cv", "evidence", "fixed"}
+        How sigmas and delta that are None are chosen, as in `SparseGPR`; "fixed": the sigmas above and 5 eV/Å. Held-out
+        frames have had a part in the radial functions, which are few.
     regression : {"ridge", "ard", "lasso"}
         How the weights are fitted. "ridge" keeps all scalars and is as accurate as the others where frames are many.
         "ard" gives each scalar the prior width of most evidence and drops those of width zero; it is worth a try where
@@ -35,20 +64,48 @@ class MTP(LinearModel):
     prior : {"flat", "graded"}
         Whether all weights have a common prior width (for scalars of the same size), or one for each number of
         moments in a scalar, as chosen by `hyperparameters`; no difference where `delta` is given.
+    grade : {"neighborhood", "configuration", None}
+        Keep the active set of the training frames, so that the potential tells how far an environment or a frame is
+        from them, see `Potential.extrapolation_grade`.
+    stress_offset : bool
+        Learn a constant hydrostatic offset of the stress labels against the energies where one is clearly there.
+    e0 : dict, optional
+        Element or atomic number -> energy of the isolated atom, eV; else from isolated-atom frames, else by least
+        squares.
+    baseline : Potential or DFTD3 or ase Calculator, optional
+        The model learns what it leaves.
+    zbl : bool
+        Add the screened repulsion of the nuclei below the shortest distances of the data, see `ZBL`.
+    calibrate : bool
+        Map the error bars to the true errors of held-out frames, see calibration.py.
+    n_jobs : int
+        Threads of the fit; -1 for all cores. The result is bitwise the same for any number.
 
     Attributes
     ----------
+    potential_ : Potential
+    radial_history_ : list of dict
+        Of each iteration of learning: level, errors on the frames learnt from and on validation frames, see
+        `radial_learning.Learning`.
     n_functions_ : int
         Scalars that are left.
+    e0_, rank_, stress_offset_, calibration_, sigmas_, delta_scales_, cv_errors_, search_, evidence_, fit_time_
+        As in `SparseGPR`.
 
     References
     ----------
     .. [1] Shapeev, Multiscale Model. Simul. 14, 1153 (2016), doi:10.1137/15M1054183
+    .. [2] Golub, Pereyra, Inverse Problems 19, R1 (2003), doi:10.1088/0266-5611/19/2/201
+
+    Examples
+    --------
+    >>> model = MTP(level=16).fit(train)  # doctest: +SKIP
+    >>> grades = model.potential_.extrapolation_grade(atoms)  # doctest: +SKIP
     """
 
     def __init__(
         self,
-        level=16,
+        level=20,
         cutoff=5.0,
         *,
         min_dist=None,

@@ -2,11 +2,9 @@
 
 import numpy as np
 
-from kernelff.crossvalidation import fold_of
-
 _ROWS_PER_UNKNOWN, _LEAST_ROWS = 24, 8000
 _FEWEST_FRAMES = 20  # to spare some for validation
-_VALIDATION_FOLD = 0
+_VALIDATION_EVERY = 10
 _VALIDATION_SHARE = 0.25  # of the rows that are learnt from
 
 
@@ -14,7 +12,8 @@ def choose_frames(problem, n_unknowns):
     """Boolean masks (n_frames,) of the frames to learn from and of those to validate on, disjoint.
 
     Radial functions are few and the same for all atoms: rows in proportion to the unknowns are enough, evenly spread
-    over the frames, however many there are. Validation frames come from one block of each trajectory, see `fold_of`.
+    over the frames, however many there are. Every tenth frame is kept for validation, of at least 20: all kinds of
+    frames are on both sides.
 
     Parameters
     ----------
@@ -23,8 +22,8 @@ def choose_frames(problem, n_unknowns):
         Weights and radial coefficients.
     """
     counts = np.array([sum(problem.rows_of(k).values()) for k in range(len(problem.frames))])
-    folds = fold_of(problem.frames)
-    held = folds == _VALIDATION_FOLD if len(counts) >= _FEWEST_FRAMES else np.zeros(len(counts), dtype=bool)
+    held = np.arange(len(counts)) % _VALIDATION_EVERY == _VALIDATION_EVERY // 2
+    held &= len(counts) >= _FEWEST_FRAMES
     wanted = max(_ROWS_PER_UNKNOWN * n_unknowns, _LEAST_ROWS)
     return _even(counts, ~held, wanted), _even(counts, held, _VALIDATION_SHARE * wanted)
 

@@ -26,6 +26,8 @@ from kernelff.streaming import stream
 _FIRST_LEVEL, _LEVELS_PER_STAGE = 16, 4
 _ITERATIONS = 16  # of a stage, at most
 _RIDGE = 1e-8  # of the weights, in units of the squared norms of their columns
+_RIDGES = (1.0, 1e2, 1e4)  # times the ridge, on validation frames
+_SPOILT, _PATIENCE = 3.0, 3  # mean square on validation frames over its best, and for how many iterations
 _DAMPING, _GROWN_DAMPING, _LEAST_DAMPING = 1e-2, 1e-2, 1e-7
 _TRIALS = 5  # dampings that are tried in an iteration
 _SLOW, _SLOW_BEFORE = 1e-2, 3e-2  # relative gain of an iteration; the last stage, another one ends after two such
@@ -49,6 +51,8 @@ class Learning:
         Weight of each squared linear weight in the objective, fixed through a stage; empty before one begins.
     weights : ndarray of shape (n_features + 1,)
         Linear weights and, last, that of the nuisance column; empty likewise.
+    best : ndarray
+        Coefficients of least error on the validation frames in this stage; empty without such.
     damping : float
     slow : int
         Iterations in a row that gained little.
@@ -61,6 +65,7 @@ class Learning:
     coefficients: np.ndarray
     ridge: np.ndarray = field(default_factory=lambda: np.zeros(0))
     weights: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    best: np.ndarray = field(default_factory=lambda: np.zeros(0))
     damping: float = 1e-2
     slow: int = 0
     history: list = field(default_factory=list)
@@ -70,10 +75,17 @@ class Learning:
         """Entries of the history at this level."""
         return sum(entry["level"] == self.level for entry in self.history)
 
+    @property
+    def has_spoilt(self):
+        """Whether the validation frames have been far worse than at their best, for some iterations in a row."""
+        errors = [entry.get("validation") for entry in self.history if entry["level"] == self.level]
+        return len(self.best) > 0 and min(errors[-_PATIENCE:]) > _SPOILT * min(errors)
+
     def to_state(self):
         """Plain data: a JSON-able dict and arrays."""
         params = {"level": self.level, "damping": self.damping, "slow": self.slow, "history": self.history}
-        return params, {"coefficients": self.coefficients, "ridge": self.ridge, "weights": self.weights}
+        arrays = {name: getattr(self, name) for name in ("coefficients", "ridge", "weights", "best")}
+        return params, arrays
 
     @classmethod
     def from_state(cls, params, arrays):
@@ -116,9 +128,10 @@ class Learner:
     def learn(self, state, after_each=lambda state: None):
         """Go on from a state until the last level is done; `after_each` gets the state after each iteration."""
         while True:
-            while state.slow < 2 and state.iterations <= _ITERATIONS:
+            while state.slow < 2 and state.iterations <= _ITERATIONS and not state.has_spoilt:
                 state = self._iterate(state) if len(state.ridge) else self._first(state)
                 after_each(state)
+            state = replace(state, coefficients=state.best) if state.has_spoilt else state
             if state.level == self.levels[-1]:
                 return state
             state = self._grow(state)
@@ -165,11 +178,19 @@ class Learner:
         entry = {"level": state.level, "iteration": state.iterations, "objective": fit.total / rows.n_rows}
         entry |= {"forces": rows.error("forces", fit.weights)} if "forces" in rows.groups else {}
         if self.validation is not None:
-            rows = self._rows(self.validation, [self._term(state)])
-            entry["validation"] = rows.objective(fit.weights)
-            if "forces" in rows.groups:
-                entry["validation_forces"] = rows.error("forces", fit.weights)
+            entry |= self._judged(state, rows)
+            before = [e["validation"] for e in state.history if e["level"] == state.level]
+            if entry["validation"] < min(before, default=np.inf):
+                state = replace(state, best=state.coefficients)
         return replace(state, weights=fit.weights, history=[*state.history, entry])
+
+    def _judged(self, state, rows):
+        """Errors on the validation frames, with the best of a few ridges: the linear fit will choose its own."""
+        held = self._rows(self.validation, [self._term(state)])
+        trials = [solve(rows.R, np.append(factor * state.ridge, 1.0)).weights for factor in _RIDGES]
+        weights = min(trials, key=held.objective)
+        entry = {"validation": held.objective(weights)}
+        return entry | ({"validation_forces": held.error("forces", weights)} if "forces" in held.groups else {})
 
     def _term(self, state):
         return BasisTerm(self.descriptor.up_to(state.level).with_coefficients(state.coefficients))
