@@ -21,7 +21,7 @@ _PRIORS = ("flat", "graded")
 
 
 class MTP(LinearModel):
-    """Moment tensor potential [1]_: linear in the scalars of `MomentTensors`, with radial functions learnt from the data.
+    """Moment tensor potential [1]_: linear in the scalars of `MomentTensors`, with learnt radial functions.
 
     First the radial functions are learnt from some of the frames by variable projection [2]_, see `radial_learning`;
     then all frames determine the weights as a Bayesian linear model, with the factors, hyperparameters, error bars and
