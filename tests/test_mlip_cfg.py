@@ -110,6 +110,15 @@ def test_read_write_read(tmp_path):
     assert (tmp_path / "third.cfg").read_text() == (tmp_path / "again.cfg").read_text()
 
 
+def test_numbers_have_no_exponent(tmp_path):
+    """motep 0.2.0 takes digits, a point and a minus sign for a number."""
+    atoms = bulk("Cu", a=3.6)
+    atoms.positions[0] = [-2.5e-6, 0.1 + 0.2, 1e-17]
+    write_cfg(tmp_path / "a.cfg", [atoms])
+    assert " -0.0000025 0.30000000000000004 0.00000000000000001\n" in (tmp_path / "a.cfg").read_text()
+    assert (read_cfg(tmp_path / "a.cfg")[0].positions == atoms.positions).all()
+
+
 def test_any_stress_that_was_read_comes_back(tmp_path):
     rng = np.random.default_rng(0)
     frames = []

@@ -106,4 +106,5 @@ def _row(values):
 
 
 def _real(x):
-    return repr(float(x))
+    """Without exponent, which motep cannot read; as many digits as tell x from other numbers."""
+    return np.format_float_positional(x, trim="0")
