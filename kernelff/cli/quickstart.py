@@ -38,7 +38,7 @@ def quickstart(
     context: typer.Context,
     output: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("kernelff-quickstart"),
     n_sparse: Annotated[int, typer.Option(help="Sparse environments of the GAP.")] = 1000,
-    level: Annotated[int, typer.Option(help="Level of the MTP.")] = 16,
+    level: Annotated[int, typer.Option(help="Level of the MTP.")] = 20,
     steps: Annotated[int, typer.Option(help="Steps of each molecular dynamics.")] = 400,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
     jobs: Annotated[int, typer.Option(help="Threads of the fit; -1 for all cores.")] = -1,

@@ -307,9 +307,9 @@ def _diagonal(axes):
 
 
 def plain_decades(axis):
-    """1, 2, 5, 10, ... along a logarithmic axis, thinned out to the decades on a long one."""
+    """1, 2, 5, 10, ... along a logarithmic axis, thinned out to the decades on a long one, all on a short one."""
     low, high = axis.get_view_interval()
-    steps = "125" if high < 300 * low else "1"
+    steps = "123456789" if high < 4 * low else "125" if high < 300 * low else "1"
     axis.set_major_formatter(lambda value, _: f"{value:g}")
     axis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:.0e}"[0] in steps else "")
 
