@@ -17,10 +17,10 @@ import time
 import numpy as np
 
 import kernelff as kff
-from kernelff.crossvalidation import total_score
-from kernelff.hyperparameters import NO_NUISANCE, Hyperparameters, choose
 from kernelff.io import labels, silicon_set
 from kernelff.io.label_noise import label_noise
+from kernelff.regression.crossvalidation import total_score
+from kernelff.regression.hyperparameters import NO_NUISANCE, Hyperparameters, choose
 
 STARTS = ((1, 1, 1), (10, 10, 10), (0.1, 0.1, 0.1), (10, 0.1, 10), (0.1, 10, 0.1), (0.1, 0.1, 10), (10, 10, 0.1))
 WITHIN = (1.05, 1.2)  # of forces, energy

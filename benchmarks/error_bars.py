@@ -23,7 +23,7 @@ from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
 import kernelff as kff
-from kernelff.calibration import LEVELS
+from kernelff.error_bars.calibration import LEVELS
 from kernelff.io import read_frames
 from kernelff.report.coverage import errors_and_sds
 

@@ -1,9 +1,8 @@
 """Kernel-method force fields: DFT accuracy, minutes to fit, honest error bars."""
 
-from kernelff.crossvalidation import BlockKFold
+from kernelff.baselines.dispersion import DFTD3
 from kernelff.descriptors import G2, G4, G5, SOAP, W2, W4, W5, MomentTensors, PairDistances, SymmetryFunctions
-from kernelff.dispersion import DFTD3
-from kernelff.extrapolation import ActiveSet
+from kernelff.error_bars.extrapolation import ActiveSet
 from kernelff.io.gap_write import write_gap
 from kernelff.io.gap_xml import read_gap
 from kernelff.io.input_nn import read_input_nn
@@ -12,6 +11,7 @@ from kernelff.io.mtp import read_mtp, write_mtp
 from kernelff.models import MTP, SparseGPR, load_model
 from kernelff.neighbors import NeighborList
 from kernelff.potential import Potential
+from kernelff.regression.crossvalidation import BlockKFold
 from kernelff.version import __version__
 
 __all__ = [

@@ -41,8 +41,8 @@ import tomllib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+from kernelff.baselines.dispersion import DFTD3
 from kernelff.descriptors import SOAP, PairDistances, SymmetryFunctions
-from kernelff.dispersion import DFTD3
 from kernelff.io.input_nn import read_input_nn
 from kernelff.io.label_keys import LabelKeys
 from kernelff.io.safe_file import write_whole

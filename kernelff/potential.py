@@ -6,16 +6,16 @@ import numpy as np
 from ase.data import chemical_symbols
 
 from kernelff.assembly import VOIGT, forces_and_virial, neighbors_of, term_columns
+from kernelff.baselines.dispersion import DFTD3
+from kernelff.baselines.zbl import ZBL
 from kernelff.basis_term import BasisTerm
-from kernelff.calibration import Calibration
-from kernelff.dispersion import DFTD3
-from kernelff.extrapolation import ActiveSet
-from kernelff.gap_variance import GapVariance
+from kernelff.error_bars.calibration import Calibration
+from kernelff.error_bars.extrapolation import ActiveSet
+from kernelff.error_bars.gap_variance import GapVariance
+from kernelff.error_bars.uncertainty import Posterior
 from kernelff.results import Results, stress_of
 from kernelff.terms import term_from_state, under
 from kernelff.threads import one_blas_thread
-from kernelff.uncertainty import Posterior
-from kernelff.zbl import ZBL
 
 _DATA_BASELINES = {"dftd3": DFTD3, "zbl": ZBL}  # baselines that a model file holds, beside potentials
 

@@ -25,10 +25,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from kernelff.checks import require_positive
-from kernelff.crossvalidation import N_FOLDS, fold_scores, mean_errors
 from kernelff.io.checkpoint import data_hash
 from kernelff.io.label_keys import labels
 from kernelff.potential import Potential
+from kernelff.regression.crossvalidation import N_FOLDS, fold_scores, mean_errors
 
 GRIDS = {
     "cutoff": (3.6, 4.0, 4.4, 4.8, 5.2, 5.6, 6.0, 6.5, 7.0),

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 import kernelff as kff
 from kernelff.basis_term import BasisTerm
 from kernelff.cli import app
-from kernelff.coefficient_rows import all_rows
+from kernelff.error_bars.coefficient_rows import all_rows
 from kernelff.io.almtp import read_selection
 from kernelff.io.model_file import write_potential
 

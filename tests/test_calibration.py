@@ -5,7 +5,7 @@ import pytest
 from labelled import emt_frames, small_model
 
 import kernelff as kff
-from kernelff.calibration import Calibration, KindCalibration
+from kernelff.error_bars.calibration import Calibration, KindCalibration
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from sklearn.base import clone
 
 import kernelff as kff
 from kernelff.assembly import frame_rows
+from kernelff.error_bars.residual import derivative_variances, energy_variance, force_combinations, virial_combinations
 from kernelff.kernels import DotProduct, RadialBasis
-from kernelff.residual import derivative_variances, energy_variance, force_combinations, virial_combinations
 
 
 def small_functions(**settings):

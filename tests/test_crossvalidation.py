@@ -4,10 +4,17 @@ import numpy as np
 import pytest
 from labelled import emt_frames, small_model
 
-from kernelff.crossvalidation import ALWAYS_TRAINED, CrossValidation, fold_of, fold_scores, mean_errors, total_score
-from kernelff.factors import Factors
-from kernelff.hyperparameters import Hyperparameters
-from kernelff.whitening import Columns, Whitening
+from kernelff.regression.crossvalidation import (
+    ALWAYS_TRAINED,
+    CrossValidation,
+    fold_of,
+    fold_scores,
+    mean_errors,
+    total_score,
+)
+from kernelff.regression.factors import Factors
+from kernelff.regression.hyperparameters import Hyperparameters
+from kernelff.regression.whitening import Columns, Whitening
 
 STEP = 1e-5  # of a logarithm
 AT = Hyperparameters({"energy": 0.02, "forces": 0.1, "virial": 0.3}, (1.2, 0.6))

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from kernelff.evidence import evidence_gradient
-from kernelff.factors import Factors, posterior_factor, whitened
-from kernelff.normal import System, grams
-from kernelff.whitening import Columns, Whitening
+from kernelff.regression.evidence import evidence_gradient
+from kernelff.regression.factors import Factors, posterior_factor, whitened
+from kernelff.regression.normal import System, grams
+from kernelff.regression.whitening import Columns, Whitening
 
 STEP = 1e-5  # of a logarithm
 

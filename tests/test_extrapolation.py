@@ -11,8 +11,8 @@ from ase.build import bulk
 
 import kernelff as kff
 from kernelff.basis_term import BasisTerm
+from kernelff.error_bars.maxvol import independent_basis, maximal_volume
 from kernelff.io.model_file import write_potential
-from kernelff.maxvol import independent_basis, maximal_volume
 
 # training frames, active rows and grades of motep 0.2.0 (Grader, maxvol, QR start, coefficients of species and moments
 # only) for data/one_type.mtp: level 8, own random coefficients on MLIP's standard tables
@@ -177,7 +177,7 @@ def test_several_elements_and_terms():
 
 def test_rows_beyond_memory_are_computed_again(monkeypatch):
     expected = potential_of(FRAMES).active_set
-    monkeypatch.setattr("kernelff.extrapolation._KEPT_BYTES", 1000)
+    monkeypatch.setattr("kernelff.error_bars.extrapolation._KEPT_BYTES", 1000)
     found = potential_of(FRAMES).active_set
     assert np.array_equal(found.rows, expected.rows) and np.array_equal(found.inverse, expected.inverse)
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.linalg import block_diag
 
-from kernelff.factors import Factors, solve
-from kernelff.whitening import Columns, Whitening
+from kernelff.regression.factors import Factors, solve
+from kernelff.regression.whitening import Columns, Whitening
 
 
 @pytest.fixture

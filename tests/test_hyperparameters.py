@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from labelled import emt_frames, small_model
 
-from kernelff.crossvalidation import CrossValidation
-from kernelff.factors import Factors
-from kernelff.hyperparameters import NO_NUISANCE, Hyperparameters, choose
 from kernelff.io.label_keys import labels
 from kernelff.io.label_noise import label_noise
 from kernelff.models import fitted
-from kernelff.whitening import Columns, Whitening
+from kernelff.regression.crossvalidation import CrossValidation
+from kernelff.regression.factors import Factors
+from kernelff.regression.hyperparameters import NO_NUISANCE, Hyperparameters, choose
+from kernelff.regression.whitening import Columns, Whitening
 
 SIGMA = {"forces": 0.1, "virial": 0.5}
 

@@ -7,7 +7,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV, cross_val_score
 
 import kernelff as kff
-from kernelff.crossvalidation import fold_of
+from kernelff.regression.crossvalidation import fold_of
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from labelled import emt_frames, gas_frames, label, small_model, small_soap
 from sklearn.exceptions import NotFittedError
 
 import kernelff as kff
-from kernelff import streaming
+from kernelff.regression import streaming
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*carry no stress")
 

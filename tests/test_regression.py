@@ -6,12 +6,12 @@ from labelled import emt_frames
 from sklearn.linear_model import Lasso
 
 import kernelff as kff
-from kernelff.crossvalidation import CrossValidation
-from kernelff.factors import Factors
-from kernelff.hyperparameters import Hyperparameters
-from kernelff.normal import grams
-from kernelff.selection import GONE, lasso_path, relevant, select, together
-from kernelff.whitening import Columns, Whitening
+from kernelff.regression.crossvalidation import CrossValidation
+from kernelff.regression.factors import Factors
+from kernelff.regression.hyperparameters import Hyperparameters
+from kernelff.regression.normal import grams
+from kernelff.regression.selection import GONE, lasso_path, relevant, select, together
+from kernelff.regression.whitening import Columns, Whitening
 
 SIGMAS = {"forces": 0.1, "virial": 0.5}
 PARAMETERS = Hyperparameters(SIGMAS, (1.0,))

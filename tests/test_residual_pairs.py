@@ -9,14 +9,14 @@ from systems import frame
 
 import kernelff as kff
 from kernelff.assembly import frame_rows
-from kernelff.kernels import SquaredExponential
-from kernelff.residual import (
+from kernelff.error_bars.residual import (
     _PAIRS_PER_BLOCK,
     derivative_variances,
     energy_variance,
     force_combinations,
     virial_combinations,
 )
+from kernelff.kernels import SquaredExponential
 from kernelff.terms import PairTerm
 
 CUTOFF, WIDTH, LENGTH, DELTA = 4.0, 1.2, 0.8, 1.7

@@ -9,8 +9,8 @@ from labelled import emt_frames, gas_frames, small_soap
 
 import kernelff as kff
 from kernelff.assembly import frame_rows
+from kernelff.error_bars.residual import derivative_variances, force_combinations
 from kernelff.models.base import _STRESS_OFFSET_STD
-from kernelff.residual import derivative_variances, force_combinations
 
 SIGMAS = {"sigma_energy": 0.01, "sigma_forces": 0.1, "sigma_virial": 0.2}
 BARE = {"delta": 1.0, "zbl": False, "calibrate": False, "n_jobs": 1}  # the formulas and nothing else

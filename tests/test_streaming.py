@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from labelled import emt_frames, small_model
 
-from kernelff import streaming
-from kernelff.crossvalidation import fold_of
 from kernelff.io.label_keys import labels
+from kernelff.regression import streaming
+from kernelff.regression.crossvalidation import fold_of
 
 
 @pytest.fixture(scope="module")
@@ -109,8 +109,8 @@ def test_fit_killed_without_warning_resumes_bitwise(frames, small_chunks, tmp_pa
     script = f"""
 import os, signal, sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
-from kernelff import streaming
-from kernelff.crossvalidation import fold_of
+from kernelff.regression import streaming
+from kernelff.regression.crossvalidation import fold_of
 from labelled import emt_frames, small_model
 streaming._MIN_ROWS, streaming._ROWS_PER_CHUNK, streaming._SECONDS_BETWEEN_CHECKPOINTS = 40, 1, -1.0
 seen = []

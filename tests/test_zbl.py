@@ -15,12 +15,12 @@ from sklearn.base import clone
 from systems import FRAMES, frame
 
 import kernelff as kff
+from kernelff.baselines.zbl import ZBL
 from kernelff.calculator import PotentialCalculator
 from kernelff.io import silicon_set
 from kernelff.io.model_file import write_model
 from kernelff.neighbors import NeighborList
 from kernelff.potential import Potential
-from kernelff.zbl import ZBL
 
 SPECIES = (1, 6, 8, 14, 29)
 OUTER = np.add.outer(covalent_radii[list(SPECIES)], covalent_radii[list(SPECIES)]) * 1.3  # above the bonds of FRAMES

@@ -15,8 +15,8 @@ from kernelff import tuning
 from kernelff.cli.console import check_writable, console, fail, guarded, note
 from kernelff.cli.data import load_frames
 from kernelff.config import FitConfig, default_settings, read_config, write_config
-from kernelff.crossvalidation import N_FOLDS
 from kernelff.io.json_lines import JsonLines
+from kernelff.regression.crossvalidation import N_FOLDS
 from kernelff.version import __version__
 
 _ON_REQUEST = ("cutoff_width", "scaling_exponent", "scaling_rate", "central_weight")  # by --grid

@@ -25,8 +25,8 @@ from scipy.linalg import cho_factor, cho_solve
 from kernelff.assembly import frame_rows
 from kernelff.descriptors import SOAP
 from kernelff.models import SparseGPR
+from kernelff.regression.whitening import whiten
 from kernelff.threads import one_blas_thread
-from kernelff.whitening import whiten
 
 N_SPARSE = 200
 MAX_ATOMS, MAX_FRAMES = 60_000, 2000  # looked at; of more, some frames are drawn evenly

@@ -26,7 +26,7 @@ import warnings
 
 import numpy as np
 
-from kernelff.extrapolation import ActiveSet
+from kernelff.error_bars.extrapolation import ActiveSet
 from kernelff.io.mlip_cfg import cfg_frames
 from kernelff.io.mlip_cfg_write import cfg_text
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from kernelff.factors import Factors
 from kernelff.io.safe_file import read_checked, write_checked
+from kernelff.regression.factors import Factors
 
 _KIND = "fit checkpoint"
 

@@ -17,7 +17,7 @@ import numpy as np
 from kernelff.basis_term import BasisTerm
 from kernelff.descriptors import MomentTensorsDescriptor, TabulatedMoments
 from kernelff.descriptors.moment_file import file_program
-from kernelff.extrapolation import ActiveSet
+from kernelff.error_bars.extrapolation import ActiveSet
 from kernelff.io.almtp import read_selection, selection_bytes
 from kernelff.io.mtp_document import read_document
 from kernelff.io.safe_file import write_whole

@@ -12,26 +12,26 @@ from ase.units import GPa as _GPA
 from sklearn.utils.validation import check_is_fitted
 
 from kernelff.assembly import element_sets
-from kernelff.calibration import Calibration
-from kernelff.crossvalidation import ALWAYS_TRAINED, SAMPLE, CrossValidation, fold_of, mean_errors
-from kernelff.factors import Factors, solve
+from kernelff.baselines.zbl import ZBL
+from kernelff.error_bars.calibration import Calibration
+from kernelff.error_bars.uncertainty import Posterior
 from kernelff.forecast import forecast
-from kernelff.hyperparameters import METHODS as HYPERPARAMETERS
-from kernelff.hyperparameters import Hyperparameters, choose, without_needless_nuisance
 from kernelff.io.checkpoint import Checkpoints, data_hash
 from kernelff.io.frame_checks import check_frames
 from kernelff.io.label_noise import label_noise
 from kernelff.models.fitted import FittedModel
-from kernelff.noise import KINDS
 from kernelff.potential import Potential
 from kernelff.progress import as_callback
-from kernelff.selection import GONE, terms_left
-from kernelff.streaming import Problem, extend, stream_folds
-from kernelff.targets import baseline_of, choose_e0, make_targets
+from kernelff.regression.crossvalidation import ALWAYS_TRAINED, SAMPLE, CrossValidation, fold_of, mean_errors
+from kernelff.regression.factors import Factors, solve
+from kernelff.regression.hyperparameters import METHODS as HYPERPARAMETERS
+from kernelff.regression.hyperparameters import Hyperparameters, choose, without_needless_nuisance
+from kernelff.regression.noise import KINDS
+from kernelff.regression.selection import GONE, terms_left
+from kernelff.regression.streaming import Problem, extend, stream_folds
+from kernelff.regression.targets import baseline_of, choose_e0, make_targets
+from kernelff.regression.whitening import Columns, whiten, whiten_again
 from kernelff.threads import one_blas_thread
-from kernelff.uncertainty import Posterior
-from kernelff.whitening import Columns, whiten, whiten_again
-from kernelff.zbl import ZBL
 
 _STRESS_OFFSET_STD = 0.02  # eV/Å^3 (3 GPa): prior of the constant offset of the stress labels
 _NO_OFFSET_STD = 1e-12

@@ -7,7 +7,7 @@ from sklearn.utils.validation import check_is_fitted
 from kernelff.evaluation import evaluate_frames
 from kernelff.io.label_keys import labels
 from kernelff.io.model_file import write_model
-from kernelff.noise import KINDS, Noise
+from kernelff.regression.noise import KINDS, Noise
 from kernelff.version import __version__
 
 _SIGMAS = (0.0025, 0.05, 0.2)  # energy, forces, virial where nothing is given; by grouped cross-validation

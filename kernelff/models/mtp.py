@@ -7,14 +7,14 @@ import numpy as np
 
 from kernelff.basis_term import BasisTerm
 from kernelff.checks import SettingsWarning, require_positive
-from kernelff.crossvalidation import fold_of
 from kernelff.descriptors import MomentTensors
-from kernelff.extrapolation import MODES, ActiveSet
+from kernelff.error_bars.extrapolation import MODES, ActiveSet
 from kernelff.models.base import LinearModel
 from kernelff.neighbors import NeighborList, nearest_distance
 from kernelff.progress import as_callback
 from kernelff.radial_learning import Learner, Learning, choose_frames, column_norms, learning_passes
-from kernelff.selection import METHODS, select
+from kernelff.regression.crossvalidation import fold_of
+from kernelff.regression.selection import METHODS, select
 
 _DELTA = 5.0  # eV/Å
 _PRIORS = ("flat", "graded")

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from kernelff import descriptors as known_descriptors
-from kernelff.factors import Factors
 from kernelff.io.model_file import read_model
 from kernelff.models.mtp import MTP
 from kernelff.models.sparse_gpr import SparseGPR
 from kernelff.potential import Potential
+from kernelff.regression.factors import Factors
 
 _ESTIMATORS = {kind.__name__: kind for kind in (SparseGPR, MTP)}
 

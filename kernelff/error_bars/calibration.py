@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from sklearn.isotonic import IsotonicRegression
 
-from kernelff.noise import KINDS
+from kernelff.regression.noise import KINDS
 
 LEVELS = (0.68, 0.95)
 _MIN_LABELS = 8

@@ -10,10 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import minimize
 
-from kernelff.crossvalidation import total_score
-from kernelff.evidence import evidence_gradient
-from kernelff.noise import KINDS, kind_of
-from kernelff.normal import System
+from kernelff.regression.crossvalidation import total_score
+from kernelff.regression.evidence import evidence_gradient
+from kernelff.regression.noise import KINDS, kind_of
+from kernelff.regression.normal import System
 
 METHODS = ("fixed", "cv", "evidence")
 ENERGY_RATIO = 0.07  # sigma_energy (eV per atom) / sigma_forces (eV/Å) where there are no folds to choose it by

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from kernelff._linalg import fold
-from kernelff.noise import kind_of
+from kernelff.regression.noise import kind_of
 
 _SAMPLE = "sample."
 

@@ -21,8 +21,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import lars_path_gram
 
 from kernelff.assembly import term_columns
-from kernelff.crossvalidation import total_score
-from kernelff.normal import Gram, System
+from kernelff.regression.crossvalidation import total_score
+from kernelff.regression.normal import Gram, System
 
 METHODS = ("ridge", "ard", "lasso")
 GONE = 1e-7  # factor on the prior std of a column that is not selected

@@ -14,8 +14,8 @@ import numpy as np
 from scipy.sparse import vstack
 
 from kernelff.assembly import elements_of, frame_rows, local_values, neighbors_of
-from kernelff.calibration import Calibration
-from kernelff.residual import derivative_variances, energy_variance, force_combinations, virial_combinations
+from kernelff.error_bars.calibration import Calibration
+from kernelff.error_bars.residual import derivative_variances, energy_variance, force_combinations, virial_combinations
 
 
 class Uncertainty(NamedTuple):

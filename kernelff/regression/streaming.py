@@ -22,9 +22,9 @@ from kernelff.assembly import (
     n_functions,
     neighbors_of,
 )
-from kernelff.factors import Factors
 from kernelff.neighbors import NeighborList
-from kernelff.noise import KINDS, Noise, kind_of
+from kernelff.regression.factors import Factors
+from kernelff.regression.noise import KINDS, Noise, kind_of
 from kernelff.threads import one_blas_thread
 
 _ROWS_PER_CHUNK = 4  # times the number of columns: merging then costs little beside folding

@@ -14,8 +14,8 @@ from copy import copy
 import numpy as np
 from sklearn.model_selection import BaseCrossValidator, GroupKFold
 
-from kernelff.noise import KINDS, kind_of
-from kernelff.normal import System, combined, grams
+from kernelff.regression.noise import KINDS, kind_of
+from kernelff.regression.normal import System, combined, grams
 
 N_FOLDS = 5
 SAMPLE = {"energy": 500, "forces": 3000, "virial": 900}  # rows kept in all folds together

@@ -3,9 +3,9 @@
 import numpy as np
 
 from kernelff.assembly import VOIGT, Targets
-from kernelff.e0 import fit_e0
 from kernelff.io.frame_checks import isolated_atom_energies
 from kernelff.potential import baseline_results
+from kernelff.regression.e0 import fit_e0
 
 
 def baseline_of(frames, baseline):

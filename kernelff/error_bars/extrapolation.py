@@ -15,10 +15,10 @@ import numpy as np
 from kernelff.assembly import neighbors_of
 from kernelff.basis_term import BasisTerm
 from kernelff.checks import require_positive
-from kernelff.coefficient_rows import all_rows, linear_rows
 from kernelff.descriptors.base import frame_list
+from kernelff.error_bars.coefficient_rows import all_rows, linear_rows
+from kernelff.error_bars.maxvol import independent_basis, maximal_volume
 from kernelff.frame_arrays import frames_from_arrays, frames_to_arrays
-from kernelff.maxvol import independent_basis, maximal_volume
 from kernelff.threads import one_blas_thread
 
 MODES = ("neighborhood", "configuration")

@@ -1,0 +1,1 @@
+"""Known physics that a model adds to: nuclear repulsion, dispersion."""

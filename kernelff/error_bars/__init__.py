@@ -1,0 +1,1 @@
+"""What a prediction is worth: posterior sds and their calibration, novelty, extrapolation grades."""
