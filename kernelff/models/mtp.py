@@ -17,6 +17,7 @@ from kernelff.regression.crossvalidation import fold_of
 from kernelff.regression.selection import METHODS, select
 
 _DELTA = 5.0  # eV/Å
+_LABELS_PER_UNKNOWN = 2.0  # below which a fit is warned of
 _PRIORS = ("flat", "graded")
 
 
@@ -190,18 +191,19 @@ class MTP(LinearModel):
         return replace(problem, terms=[BasisTerm(descriptor, stds, self._families(descriptor))])
 
     def _warn_of_few_labels(self, problem, descriptor):
-        """Say so where there are fewer labels than unknowns, and which level has fewer."""
+        """Say so where there are fewer than two labels for an unknown, and which level has fewer unknowns."""
         n_labels = sum(sum(problem.rows_of(k).values()) for k in range(len(problem.frames)))
         n_radial = descriptor.coefficients.size if self.learn_radial else 0
-        if n_labels >= descriptor.n_features + n_radial:
+        if n_labels >= _LABELS_PER_UNKNOWN * (descriptor.n_features + n_radial):
             return
         unknowns = f"{descriptor.n_features} weights" + f" and {n_radial} radial coefficients" * self.learn_radial
         levels = [int(level) for level in np.unique(descriptor.levels)]
-        smaller = [level for level in levels if (descriptor.levels <= level).sum() + n_radial <= n_labels]
+        most = n_labels / _LABELS_PER_UNKNOWN - n_radial
+        smaller = [level for level in levels if (descriptor.levels <= level).sum() <= most]
         remedy = f"Give more frames, or level={smaller[-1]}." if smaller else "Give more frames."
         warnings.warn(
-            f"level: {self.level} has {unknowns}, more than the {n_labels} labels of the frames can tell apart; the "
-            f"model leans on its prior. {remedy}",
+            f"level: {self.level} has {unknowns}, more than the {n_labels} labels of the frames tell apart with any "
+            f"certainty (two for each are few); the model leans on its prior. {remedy}",
             SettingsWarning,
             stacklevel=5,
         )
