@@ -23,4 +23,20 @@ typedef struct {
     int (*backward)(const void *plan, const centre_pairs *, const double *dE_dq, double *dE_dr);
 } centre_loops;
 
+/* Local energies and pair gradients of a model whose weights are part of `plan`: what a calculator or an MD loop runs.
+ *
+ * A plan is immutable. Each thread brings scratch of its own, 64-byte aligned, of scratch_size() bytes for the largest
+ * number of pairs that a centre of its ranges has; it carries nothing from call to call, so nothing is allocated in
+ * evaluate(), which cannot fail. A centre's numbers do not depend on the range it is evaluated in, except for rounding
+ * that vanishes if the ranges stay the same; long ranges (hundreds of centres) are fastest.
+ * centre_pairs.species are the numbers that the plan knows elements by. */
+typedef struct {
+    const char *isa;
+    int lanes;
+    int64_t (*scratch_size)(const void *plan, int64_t most_pairs);
+    /* energies [stop - start] += e_i, gradients [pairs of these centres][3] += de_i/dr_ij; the terms of a potential
+     * add up in the same arrays. Without gradients (NULL) energies alone. */
+    void (*evaluate)(const void *plan, const centre_pairs *, void *scratch, double *energies, double *gradients);
+} centre_kernel;
+
 #endif
