@@ -26,10 +26,9 @@ typedef struct {
 /* Local energies and pair gradients of a model whose weights are part of `plan`: what a calculator or an MD loop runs.
  *
  * A plan is immutable. Each thread brings scratch of its own, 64-byte aligned, of scratch_size() bytes for the largest
- * number of pairs that a centre of its ranges has; it carries nothing from call to call, so nothing is allocated in
- * evaluate(), which cannot fail. A centre's numbers do not depend on the range it is evaluated in, except for rounding
- * that vanishes if the ranges stay the same; long ranges (hundreds of centres) are fastest.
- * centre_pairs.species are the numbers that the plan knows elements by. */
+ * number of pairs that a centre of its ranges has; it carries nothing from call to call. evaluate() allocates nothing
+ * and cannot fail. A centre's numbers are the same to the last bit in whatever range it is evaluated; ranges of
+ * hundreds of centres are fastest. centre_pairs.species are the numbers that the plan knows elements by. */
 typedef struct {
     const char *isa;
     int lanes;

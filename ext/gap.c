@@ -35,13 +35,16 @@ static size_t layout_block(block *b, char *at)
     return (size_t)(at - begin);
 }
 
-static void size_block(block *b, const gap_plan *plan, int64_t most)
+/* For at most `n_centres` centres of at most `most` pairs. */
+static void size_block(block *b, const gap_plan *plan, int64_t n_centres, int64_t most)
 {
     size_scratch(&b->s, plan->soap, most, 1);
     b->n_features = b->s.n_packed;
     int64_t fit = CACHE / (2 * b->n_features * (int64_t)sizeof(double));
     fit = fit < CENTRES ? fit / GROUP * GROUP : CENTRES / GROUP * GROUP;
     b->most = fit > GROUP ? fit : GROUP;
+    if (b->most > n_centres)
+        b->most = round_up(n_centres, GROUP);
     b->size_c = round_up(b->s.n_lm * b->s.stride + 2 * LANES, 8);
 }
 
@@ -49,7 +52,7 @@ static int64_t scratch_size(const void *of, int64_t most_pairs)
 {
     const gap_plan *plan = of;
     block b;
-    size_block(&b, plan, most_pairs > 1 ? most_pairs : 1);
+    size_block(&b, plan, CENTRES, most_pairs > 1 ? most_pairs : 1);
     return (int64_t)(layout(&b.s, plan->soap, NULL) + layout_block(&b, NULL));
 }
 
@@ -124,7 +127,9 @@ static void evaluate(const void *of, const centre_pairs *pairs, void *memory, do
 {
     const gap_plan *plan = of;
     block b;
-    size_block(&b, plan, most_pairs(pairs));
+    if (pairs->stop <= pairs->start)
+        return;
+    size_block(&b, plan, pairs->stop - pairs->start, most_pairs(pairs));
     size_t size = place_scratch(&b.s, plan->soap, memory);
     layout_block(&b, (char *)memory + size);
     memset(b.Q, 0, (size_t)(b.most * b.n_features) * sizeof(double)); /* the rows of pad features stay 0 */

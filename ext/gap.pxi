@@ -68,12 +68,14 @@ cdef class GapKernel(CentreKernel):
     cdef _add(self, points, weights, double zeta):
         cdef const double[:, ::1] x = np.ascontiguousarray(points, dtype=np.float64)
         cdef const double[::1] w = np.ascontiguousarray(weights, dtype=np.float64)
-        if x.shape[0] != w.shape[0] or x.shape[1] != self.soap.n_features or x.shape[0] == 0:
+        if x.shape[0] != w.shape[0] or x.shape[1] != self.soap.n_features:
             raise ValueError(f"sets: got points {points.shape} and {len(weights)} weights, need {self.soap.n_features} "
                              "features and a weight for each point.")
+        cdef const double *x_at = &x[0, 0] if len(w) else NULL
+        cdef const double *w_at = &w[0] if len(w) else NULL
         cdef int status
         with nogil:
-            status = gap_set_points(self.sets + self.plan.n_sets, x.shape[1], x.shape[0], &x[0, 0], &w[0], zeta)
+            status = gap_set_points(self.sets + self.plan.n_sets, x.shape[1], x.shape[0], x_at, w_at, zeta)
         _raise(status)
         self.plan.n_sets += 1
 

@@ -47,7 +47,7 @@ int gap_set_points(gap_set *set, int64_t n_features, int64_t n, const double *x,
     memset(set, 0, sizeof *set);
     set->zeta = zeta;
     /* multiplications per centre: 2 n n_features against n_features^2 */
-    set->form = zeta == 1.0 ? GAP_LINEAR : zeta == 2.0 && n_features < 2 * n ? GAP_QUADRATIC : GAP_POWER;
+    set->form = zeta == 1.0 || !n ? GAP_LINEAR : zeta == 2.0 && n_features < 2 * n ? GAP_QUADRATIC : GAP_POWER;
     if (set->form != GAP_LINEAR)
         set->n_panels = round_up(set->form == GAP_QUADRATIC ? n_features : n) / GAP_PANEL;
     set->rows = zeros(set->n_panels * GAP_PANEL * padded);

@@ -18,7 +18,8 @@ enum {
     TILE = LANES == 8 ? 8 : 4,     /* WIDE x TILE sums: 24 of 32 registers, or 12 of 16 */
     PANELS = 8,                    /* of GAP_PANEL rows in a block */
     BLOCK = PANELS * GAP_PANEL,
-    FEATURES = 128
+    FEATURES = 128,
+    AHEAD = 16                     /* features; the rows come from the L2 or L3 cache */
 };
 
 /* K [TILE][GROUP] (+)= rows of one panel times Q over n features; X [n][GAP_PANEL]. */
@@ -31,6 +32,7 @@ INLINE void tile_values(const int wide, int64_t n, const double *X, const double
         for (int v = 0; v < wide; v++)
             sum[s][v] = more ? *(vec *)(K + s * GROUP + v * LANES) : ZERO;
     for (int64_t f = 0; f < n; f++, X += GAP_PANEL, Q += GROUP) {
+        __builtin_prefetch(X + AHEAD * GAP_PANEL);
         vec q[WIDE];
 #pragma GCC unroll 3
         for (int v = 0; v < wide; v++)
