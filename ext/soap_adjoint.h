@@ -12,6 +12,8 @@
 
 #include "soap_expansion.h"
 
+enum { PAIR = 2 }; /* neighbours taken together */
+
 /* Row lm of `rows` and its three moves, interleaved for one block of channels starting at `column`. */
 static void move_rows(const scratch *s, const soap_plan *plan, const double *rows, int64_t column, vec *out)
 {
@@ -25,29 +27,6 @@ static void move_rows(const scratch *s, const soap_plan *plan, const double *row
                 move->coefficient[0] * *(const uvec *)(rows + move->source[0] * s->stride + column) +
                 move->coefficient[1] * *(const uvec *)(rows + move->source[1] * s->stride + column);
         }
-}
-
-/* For two neighbours at once: out[l][0] = sum_m rows_lm Y_lm, out[l][1..3] = the same of the moves,
- * which belong to degree l + 1. */
-static void contract(const soap_plan *plan, const vec *rows, const double *y0, const double *y1, double *out0,
-                     double *out1, int64_t stride)
-{
-    for (int l = 0; l < plan->l_max; l++) {
-        vec a0 = ZERO, a1 = ZERO, a2 = ZERO, a3 = ZERO, b0 = ZERO, b1 = ZERO, b2 = ZERO, b3 = ZERO;
-        for (int m = 0; m < 2 * l + 1; m++, rows += 4, y0 += LANES, y1 += LANES) {
-            a0 += rows[0] * *y0, a1 += rows[1] * *y0, a2 += rows[2] * *y0, a3 += rows[3] * *y0;
-            b0 += rows[0] * *y1, b1 += rows[1] * *y1, b2 += rows[2] * *y1, b3 += rows[3] * *y1;
-        }
-        *(vec *)out0 = a0, *(vec *)(out0 + stride) = a1, *(vec *)(out0 + 2 * stride) = a2;
-        *(vec *)(out0 + 3 * stride) = a3;
-        *(vec *)out1 = b0, *(vec *)(out1 + stride) = b1, *(vec *)(out1 + 2 * stride) = b2;
-        *(vec *)(out1 + 3 * stride) = b3;
-        out0 += 4 * stride, out1 += 4 * stride;
-    }
-    vec a0 = ZERO, b0 = ZERO;
-    for (int m = 0; m < 2 * plan->l_max + 1; m++, rows += 4, y0 += LANES, y1 += LANES)
-        a0 += rows[0] * *y0, b0 += rows[0] * *y1;
-    *(vec *)out0 = a0, *(vec *)out1 = b0;
 }
 
 static const double *harmonics_of(const scratch *s, int64_t k)
@@ -88,31 +67,68 @@ static void adjoint_rows(scratch *s, const soap_plan *plan)
     }
 }
 
-/* Pair gradients of neighbours k0..k1-1 of one group, whose moved adjoint block v is `moved`. */
-static void adjoint_pairs(scratch *s, const soap_plan *plan, int64_t v, int64_t k0, int64_t k1,
-                          double (*out)[3], int64_t first_pair)
+/* sum[0] = sum_m rows_lm Y_lm of the n_m rows of one degree, sum[1..3] = the same of their moves, for PAIR neighbours
+ * at once. */
+INLINE void contract_degree(int64_t n_m, const vec *rows, const double *const *y, vec sum[PAIR][4])
 {
-    int64_t n_l = plan->l_max + 1, half = n_l * 4 * LANES;
-    for (int64_t k = k0; k < k1; k += 2) {
-        int64_t other = k + 1 < k1 ? k + 1 : k;
-        contract(plan, (const vec *)s->moved, harmonics_of(s, k), harmonics_of(s, other), s->contracted,
-                 s->contracted + half, LANES);
-        for (int64_t e = k; e <= other; e++) {
-            const vec *t = (const vec *)(s->contracted + (e - k) * half);
-            const vec *R = (const vec *)s->radial + (v * s->capacity + e) * n_l;
-            const vec *slope = (const vec *)s->slope + (v * s->capacity + e) * n_l;
-            vec along = slope[0] * t[0], x = ZERO, y = ZERO, z = ZERO;
-            for (int64_t l = 1; l < n_l; l++) {
-                along += slope[l] * t[4 * l];
-                x += R[l] * t[4 * l - 3], y += R[l] * t[4 * l - 2], z += R[l] * t[4 * l - 1];
-            }
-            double f = total(along), inverse = s->inverse_r[e], *g = out[s->pair[e] - first_pair];
-            g[0] += f * s->x[e] + total(x) * inverse;
-            g[1] += f * s->y[e] + total(y) * inverse;
-            g[2] += f * s->z[e] + total(z) * inverse;
+#pragma GCC unroll 4
+    for (int n = 0; n < PAIR; n++)
+        sum[n][0] = sum[n][1] = sum[n][2] = sum[n][3] = ZERO;
+    for (int64_t m = 0; m < n_m; m++, rows += 4) {
+        vec row[4] = {rows[0], rows[1], rows[2], rows[3]};
+#pragma GCC unroll 4
+        for (int n = 0; n < PAIR; n++) {
+            double here = y[n][m * LANES];
+#pragma GCC unroll 4
+            for (int a = 0; a < 4; a++)
+                sum[n][a] += row[a] * here;
         }
     }
 }
+
+/* Pair gradients of neighbours k0..k1-1 of one group, whose moved adjoint block v is `moved`. Radial functions are
+ * interpolated here, as in expand_run(). */
+static void adjoint_pairs(scratch *s, const soap_plan *plan, int64_t v, int64_t k0, int64_t k1,
+                          double (*out)[3], int64_t first_pair)
+{
+    int64_t n_l = plan->l_max + 1;
+    for (int64_t k = k0; k < k1; k += PAIR) {
+        const double *y[PAIR];
+        radial_place at[PAIR];
+        vec sum[PAIR][4], along[PAIR], across[PAIR][3];
+        for (int n = 0; n < PAIR; n++) {
+            int64_t e = k + n < k1 ? k + n : k;
+            at[n] = place_of(s, n_l, v, e), y[n] = harmonics_of(s, e);
+            along[n] = across[n][0] = across[n][1] = across[n][2] = ZERO;
+        }
+        const vec *rows = (const vec *)s->moved;
+        for (int64_t l = 0; l < n_l; l++) {
+            vec R[PAIR], slope[PAIR];
+#pragma GCC unroll 4
+            for (int n = 0; n < PAIR; n++) {
+                int64_t e = k + n < k1 ? k + n : k;
+                R[n] = radial(at[n], l, 0);
+                slope[n] = radial(at[n], l, 6) - (double)l * s->inverse_r[e] * R[n];
+                if (l > 0) /* the moves of degree l - 1 belong to degree l */
+                    for (int a = 0; a < 3; a++)
+                        across[n][a] += R[n] * sum[n][a + 1];
+            }
+            contract_degree(2 * l + 1, rows, y, sum); /* the moves of the last degree are not used */
+            rows += 4 * (2 * l + 1);
+#pragma GCC unroll 4
+            for (int n = 0; n < PAIR; n++)
+                along[n] += slope[n] * sum[n][0], y[n] += (2 * l + 1) * LANES;
+        }
+        for (int n = 0; n < PAIR && k + n < k1; n++) {
+            int64_t e = k + n;
+            double f = total(along[n]), inverse = s->inverse_r[e], *g = out[s->pair[e] - first_pair];
+            g[0] += f * s->x[e] + total(across[n][0]) * inverse;
+            g[1] += f * s->y[e] + total(across[n][1]) * inverse;
+            g[2] += f * s->z[e] + total(across[n][2]) * inverse;
+        }
+    }
+}
+
 /* dE/dp in s->g (packed, weighted, norm included) -> dE_i/dr_ij, added to the rows of centre i in `out`. */
 static void adjoint(scratch *s, const soap_plan *plan, double (*out)[3], int64_t first_pair)
 {

@@ -15,20 +15,42 @@ static void *open_scratch(scratch *s, const soap_plan *plan, const centre_pairs 
 
 /* ---- derivative rows -------------------------------------------------------------------------------- */
 
+/* For two neighbours at once: out[l][0] = sum_m rows_lm Y_lm, out[l][1..3] = the same of the moves,
+ * which belong to degree l + 1. */
+static void contract(const soap_plan *plan, const vec *rows, const double *y0, const double *y1, double *out0,
+                     double *out1, int64_t stride)
+{
+    for (int l = 0; l < plan->l_max; l++) {
+        vec a0 = ZERO, a1 = ZERO, a2 = ZERO, a3 = ZERO, b0 = ZERO, b1 = ZERO, b2 = ZERO, b3 = ZERO;
+        for (int m = 0; m < 2 * l + 1; m++, rows += 4, y0 += LANES, y1 += LANES) {
+            a0 += rows[0] * *y0, a1 += rows[1] * *y0, a2 += rows[2] * *y0, a3 += rows[3] * *y0;
+            b0 += rows[0] * *y1, b1 += rows[1] * *y1, b2 += rows[2] * *y1, b3 += rows[3] * *y1;
+        }
+        *(vec *)out0 = a0, *(vec *)(out0 + stride) = a1, *(vec *)(out0 + 2 * stride) = a2;
+        *(vec *)(out0 + 3 * stride) = a3;
+        *(vec *)out1 = b0, *(vec *)(out1 + stride) = b1, *(vec *)(out1 + 2 * stride) = b2;
+        *(vec *)(out1 + 3 * stride) = b3;
+        out0 += 4 * stride, out1 += 4 * stride;
+    }
+    vec a0 = ZERO, b0 = ZERO;
+    for (int m = 0; m < 2 * plan->l_max + 1; m++, rows += 4, y0 += LANES, y1 += LANES)
+        a0 += rows[0] * *y0, b0 += rows[0] * *y1;
+    *(vec *)out0 = a0, *(vec *)out1 = b0;
+}
+
 /* Radial rows of neighbour k over all channels: s->rows[0] = R / r, [1] = slope; zero elsewhere. */
 static void spread_radial(scratch *s, const soap_plan *plan, int g, int64_t k)
 {
     int64_t n_l = plan->l_max + 1, column = s->front + (int64_t)g * plan->n_max;
     double inverse = s->inverse_r[k];
     for (int64_t v = 0; v < s->n_vectors; v++) {
-        const double *R = s->radial + (v * s->capacity + k) * n_l * LANES;
-        const double *slope = s->slope + (v * s->capacity + k) * n_l * LANES;
+        radial_place at = place_of(s, n_l, v, k);
         int64_t count = plan->n_max - v * LANES < LANES ? plan->n_max - v * LANES : LANES;
-        for (int64_t l = 0; l < n_l; l++)
-            for (int64_t n = 0; n < count; n++) {
-                s->rows[l * s->width + column + v * LANES + n] = R[l * LANES + n] * inverse;
-                s->rows[(n_l + l) * s->width + column + v * LANES + n] = slope[l * LANES + n];
-            }
+        for (int64_t l = 0; l < n_l; l++) {
+            vec R = radial(at, l, 0) * inverse, slope = radial(at, l, 6) - (double)l * R;
+            memcpy(s->rows + l * s->width + column + v * LANES, &R, (size_t)count * sizeof(double));
+            memcpy(s->rows + (n_l + l) * s->width + column + v * LANES, &slope, (size_t)count * sizeof(double));
+        }
     }
 }
 

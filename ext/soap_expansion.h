@@ -106,56 +106,57 @@ INLINE void locate(scratch *s, const soap_plan *plan, int centre_species, const 
         hermite(*(vec *)(s->t + k), *(vec *)(s->inverse_step + k), (vec *)(s->weights + k * N_WEIGHTS), derivatives);
 }
 
-/* R_l, and R_l' - l R_l / r, of every neighbour. */
-INLINE void radial_all(scratch *s, const soap_plan *plan, const int derivatives)
+/* Where the tables hold the radial functions of one neighbour, for degree l at lower[3 l] and upper[3 l], and its
+ * weights, LANES apart. */
+typedef struct {
+    const vec *lower, *upper;
+    const double *weights;
+} radial_place;
+
+INLINE radial_place place_of(const scratch *s, int64_t n_l, int64_t v, int64_t k)
 {
-    int64_t n_l = plan->l_max + 1, vector_size = n_l * 3, knot_size = s->n_vectors * vector_size;
-    for (int64_t v = 0; v < s->n_vectors; v++)
-        for (int64_t k = 0; k < s->n; k++) {
-            const vec *f = (const vec *)s->knot[k] + v * vector_size, *g = f + knot_size;
-            const double *weights = s->weights + k / LANES * LANES * N_WEIGHTS + k % LANES;
-            double inverse_r = s->inverse_r[k], w[N_WEIGHTS];
-            for (int u = 0; u < (derivatives ? N_WEIGHTS : N_WEIGHTS / 2); u++)
-                w[u] = weights[u * LANES];
-            vec *R = (vec *)s->radial + (v * s->capacity + k) * n_l;
-            vec *slope = (vec *)s->slope + (v * s->capacity + k) * n_l;
-            for (int64_t l = 0; l < n_l; l++, f += 3, g += 3) {
-                vec f0 = f[0], f1 = f[1], f2 = f[2], g0 = g[0], g1 = g[1], g2 = g[2];
-                R[l] = (w[0] * f0 + w[1] * f1 + w[2] * f2) + (w[3] * g0 + w[4] * g1 + w[5] * g2);
-                if (derivatives)
-                    slope[l] = (w[6] * f0 + w[7] * f1 + w[8] * f2) + (w[9] * g0 + w[10] * g1 + w[11] * g2) -
-                               (double)l * inverse_r * R[l];
-            }
-        }
+    const vec *lower = (const vec *)s->knot[k] + v * 3 * n_l;
+    return (radial_place){lower, lower + s->n_vectors * 3 * n_l,
+                          s->weights + k / LANES * LANES * N_WEIGHTS + k % LANES};
+}
+
+/* R_l; with `first` = 6 its derivative. */
+INLINE vec radial(radial_place at, int64_t l, const int first)
+{
+    const vec *f = at.lower + 3 * l, *g = at.upper + 3 * l;
+    const double *w = at.weights + first * LANES;
+    return (w[0] * f[0] + w[LANES] * f[1] + w[2 * LANES] * f[2]) +
+           (w[3 * LANES] * g[0] + w[4 * LANES] * g[1] + w[5 * LANES] * g[2]);
 }
 
 /* ---- expansion ---------------------------------------------------------------------------------- */
 
-/* c[lm] = sum_k R_l(k) Y_lm(k) for `count` neighbouring rows of one degree, all in registers. */
-INLINE void expand_run(const int count, int64_t k0, int64_t k1, const vec *R, int64_t stride_R, const double *Y,
-                       int64_t block, double *c, int64_t stride_c)
+/* c[lm] = sum_k R_l(k) Y_lm(k) for `count` neighbouring rows of one degree, all in registers. The radial functions
+ * come straight from the tables: waiting for the L2 cache and arithmetic then overlap. */
+INLINE void expand_run(const int count, const scratch *s, int64_t n_l, int64_t v, int64_t l, int64_t k0, int64_t k1,
+                       const double *Y, double *c)
 {
     vec sum[MAX_ACCUMULATORS];
 #pragma GCC unroll 16
     for (int q = 0; q < count; q++)
         sum[q] = ZERO;
     for (int64_t k = k0; k < k1; k++) {
-        const double *y = Y + k / LANES * block + k % LANES;
-        vec r = R[k * stride_R];
+        const double *y = Y + k / LANES * s->n_lm * LANES + k % LANES;
+        vec r = radial(place_of(s, n_l, v, k), l, 0);
 #pragma GCC unroll 16
         for (int q = 0; q < count; q++)
             sum[q] += r * y[q * LANES];
     }
 #pragma GCC unroll 16
     for (int q = 0; q < count; q++)
-        *(uvec *)(c + q * stride_c) = sum[q];
+        *(uvec *)(c + q * s->stride) = sum[q];
 }
 
-static void expand_rows(int count, int64_t k0, int64_t k1, const vec *R, int64_t stride_R, const double *Y,
-                        int64_t block, double *c, int64_t stride_c)
+static void expand_rows(int count, const scratch *s, int64_t n_l, int64_t v, int64_t l, int64_t k0, int64_t k1,
+                        const double *Y, double *c)
 {
 #define CASE(n) \
-    case n: expand_run(n, k0, k1, R, stride_R, Y, block, c, stride_c); break
+    case n: expand_run(n, s, n_l, v, l, k0, k1, Y, c); break
     switch (count) {
         CASE(1); CASE(2); CASE(3); CASE(4); CASE(5); CASE(6); CASE(7);
         CASE(8); CASE(9); CASE(10); CASE(11); CASE(12); CASE(13);
@@ -164,49 +165,47 @@ static void expand_rows(int count, int64_t k0, int64_t k1, const vec *R, int64_t
 }
 
 /* The nine lowest rows (l = 0, 1, 2) together: one degree alone would wait for its own sums. */
-static void expand_low(int64_t k0, int64_t k1, const vec *R, int64_t stride_R, const double *Y, int64_t block,
-                       double *c, int64_t stride_c)
+static void expand_low(const scratch *s, int64_t n_l, int64_t v, int64_t k0, int64_t k1, double *c)
 {
     vec sum[9];
 #pragma GCC unroll 16
     for (int q = 0; q < 9; q++)
         sum[q] = ZERO;
     for (int64_t k = k0; k < k1; k++) {
-        const double *y = Y + k / LANES * block + k % LANES;
-        const vec *r = R + k * stride_R;
-        sum[0] += r[0] * y[0];
+        const double *y = s->harmonics + k / LANES * s->n_lm * LANES + k % LANES;
+        radial_place at = place_of(s, n_l, v, k);
+        vec r0 = radial(at, 0, 0), r1 = radial(at, 1, 0), r2 = radial(at, 2, 0);
+        sum[0] += r0 * y[0];
 #pragma GCC unroll 16
         for (int q = 1; q < 4; q++)
-            sum[q] += r[1] * y[q * LANES];
+            sum[q] += r1 * y[q * LANES];
 #pragma GCC unroll 16
         for (int q = 4; q < 9; q++)
-            sum[q] += r[2] * y[q * LANES];
+            sum[q] += r2 * y[q * LANES];
     }
 #pragma GCC unroll 16
     for (int q = 0; q < 9; q++)
-        *(uvec *)(c + q * stride_c) = sum[q];
+        *(uvec *)(c + q * s->stride) = sum[q];
 }
 
 static void expand(scratch *s, const soap_plan *plan, int centre_species)
 {
-    int64_t n_l = plan->l_max + 1, block = s->n_lm * LANES;
+    int64_t n_l = plan->l_max + 1;
     memset(s->c, 0, (size_t)(s->n_lm * s->stride) * sizeof(double));
     for (int g = 0; g < plan->n_groups; g++)
         for (int64_t v = 0; v < s->n_vectors; v++) {
-            const vec *R = (const vec *)s->radial + v * s->capacity * n_l;
             double *c = s->c + s->front + g * plan->n_max + v * LANES;
             int64_t k0 = s->group_start[g], k1 = s->group_start[g + 1];
             int l = 0;
             if (plan->l_max >= 2) {
-                expand_low(k0, k1, R, n_l, s->harmonics, block, c, s->stride);
+                expand_low(s, n_l, v, k0, k1, c);
                 l = 3;
             }
             for (; l <= plan->l_max; l++)
                 for (int m = 0; m < 2 * l + 1; m += MAX_ACCUMULATORS) {
                     int64_t q = l * l + m;
                     int count = 2 * l + 1 - m < MAX_ACCUMULATORS ? 2 * l + 1 - m : MAX_ACCUMULATORS;
-                    expand_rows(count, k0, k1, R + l, n_l, s->harmonics + q * LANES, block, c + q * s->stride,
-                                s->stride);
+                    expand_rows(count, s, n_l, v, l, k0, k1, s->harmonics + q * LANES, c + q * s->stride);
                 }
         }
     const double *central = plan->central + (centre_species + 1) * plan->n_channels;
@@ -261,7 +260,7 @@ static void weigh(scratch *s, const soap_plan *plan)
     s->scale = !plan->normalize ? 1.0 : norm2 > 0.0 ? 1.0 / sqrt(norm2) : 0.0;
 }
 
-/* Unit vectors, harmonics and radial functions of the neighbours of centre i. */
+/* Unit vectors, harmonics and places in the tables of the neighbours of centre i. */
 INLINE void look_around(scratch *s, const soap_plan *plan, const centre_pairs *pairs, int64_t i,
                         const int derivatives)
 {
@@ -270,7 +269,6 @@ INLINE void look_around(scratch *s, const soap_plan *plan, const centre_pairs *p
         harmonics_block(plan, *(vec *)(s->x + k), *(vec *)(s->y + k), *(vec *)(s->z + k),
                         (vec *)(s->harmonics + k * s->n_lm));
     locate(s, plan, element(plan, pairs, i), derivatives);
-    radial_all(s, plan, derivatives);
 }
 
 /* From the neighbours of centre i to the weighted spectrum times scale, in s->p. */

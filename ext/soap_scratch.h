@@ -32,7 +32,6 @@ typedef struct {
     double *weights;                        /* [capacity / LANES][12][LANES]: Hermite values, derivatives */
     const double **knot;                    /* [capacity] lower knot */
     double *harmonics;                      /* [capacity / LANES][n_lm][LANES] */
-    double *radial, *slope;                 /* [n_vectors][capacity][l_max + 1][LANES]: R, R' - l R / r */
     double *c, *h;                          /* [n_lm][stride] */
     double *moved;                          /* [width / LANES][n_lm][4][LANES]: row and its 3 gradient moves */
     double *contracted;                     /* 2 neighbours x [l_max + 1][4][width] */
@@ -65,12 +64,10 @@ static size_t layout(scratch *s, const soap_plan *plan, char *at)
     s->weights = carve(&at, n * N_WEIGHTS, d);
     s->knot = carve(&at, n, sizeof(double *));
     s->harmonics = carve(&at, n * s->n_lm, d);
-    s->radial = carve(&at, s->n_vectors * n * n_l * LANES, d);
     s->c = carve(&at, s->n_lm * s->stride + 2 * LANES, d);
     s->packed_weights = carve(&at, s->n_packed, d);
     s->p = (double *)carve(&at, s->n_packed + 16, d) + 8;
     if (s->derivatives) {
-        s->slope = carve(&at, s->n_vectors * n * n_l * LANES, d);
         s->h = carve(&at, s->n_lm * s->stride + 2 * LANES, d);
         s->moved = carve(&at, (s->width + LANES) * s->n_lm * 4, d);
         s->contracted = carve(&at, 2 * n_l * 4 * s->width, d);
