@@ -1,14 +1,16 @@
 """How fast is the compiled GAP kernel, what bounds it, and how much faster is it than its parts?
 
-Local energies and pair gradients of a rattled bcc cell, 58 neighbours within 5.15 Å, SOAP of n_max 8 and l_max 6, random
-sparse points and weights; one thread, CPU time, minimum of many repetitions, both ways in turn. Beside it the
-arithmetic of the products alone, 4 M d flops per centre (2 d^2 with zeta = 2), and the rate of this machine's dgemm.
+Local energies and pair gradients of a rattled bcc cell, 58 neighbours within 5.15 Å, SOAP of n_max 8 and l_max 6,
+sparse points near environments of the cell, random weights; one thread, CPU time, minimum of many repetitions, all
+ways in turn. Without the products (zeta = 1) there remain spectra and adjoint; the difference is the time of the
+products, 4 M d flops per centre (2 d^2 with zeta = 2), to compare with the rate of this machine's dgemm.
 
     python benchmarks/gap_kernel_speed.py --sparse 1000 --elements 1
 """
 
 import argparse
 import time
+from functools import partial
 
 import numpy as np
 from ase.build import bulk
@@ -70,21 +72,24 @@ def main():
     points = sparse_points(descriptor, neighbors, options.sparse)
     n, d, per_atom = len(atoms), descriptor.n_features, neighbors.n_pairs / len(atoms)
     print(f"{n} atoms, {per_atom:.1f} neighbours, {d} features, {options.sparse} sparse points of each element")
-    print(f"dgemm {dgemm_rate() / 1e9:.1f} GFLOP/s\n{'':16}   kernel    parts   linear   products µs, GFLOP/s")
+    with threadpool_limits(1):
+        print(f"dgemm {dgemm_rate() / 1e9:.1f} GFLOP/s; µs per atom of the")
+    print(f"{'':14} {'kernel':>11} {'parts':>11} {'no products':>11} {'products':>11} {'GFLOP/s':>11}")
     for isa in available_isas():
         loops = SOAPDescriptor.from_state(*descriptor.to_state(), isa=isa)
         linear = EnvironmentTerm(loops, DotProduct(1.0), 1.0, points)
         weights = np.random.default_rng(1).normal(size=linear.n_functions)
         for zeta in (4.0, 2.0):
             term = EnvironmentTerm(loops, DotProduct(zeta), 1.0, points)
-            calls = [term.evaluate, term.evaluate_by_parts, linear.evaluate]
+            calls = [partial(f, neighbors, weights) for f in (term.evaluate, term.evaluate_by_parts, linear.evaluate)]
             with threadpool_limits(1):
-                times = least_times(*(lambda call=call: call(neighbors, weights) for call in calls))
-            whole, parts, without = (1e6 * t / n for t in times)
+                whole, parts, without = (1e6 * t / n for t in least_times(*calls))
             flops = 2 * d * d if zeta == 2 and d < 2 * options.sparse else 4 * d * options.sparse
-            rate = flops / (whole - without) / 1e3
-            print(f"{isa:7} zeta {zeta:.0f} {whole:10.1f} {parts:8.1f} {without:8.1f} {whole - without:8.1f}, {rate:.1f}")
-    print("µs per atom; linear: zeta = 1, that is spectra and adjoint without the products")
+            products = whole - without
+            print(
+                f"{isa:7} zeta {zeta:.0f} {whole:11.1f} {parts:11.1f} {without:11.1f} {products:11.1f}"
+                f" {1e-3 * flops / products:11.1f}"
+            )
 
 
 if __name__ == "__main__":
