@@ -13,6 +13,9 @@ cdef extern from "gap.h":
         const gap_set *sets
         const int32_t *set_of
 
+    int GAP_QUADRATIC
+    int gap_form(int64_t, int64_t, double)
+    int gap_set_square(gap_set *, int64_t, const double *) noexcept nogil
     int gap_set_points(gap_set *, int64_t, int64_t, const double *, const double *, double) noexcept nogil
     void gap_set_free(gap_set *) noexcept nogil
     const centre_kernel *gap_loops_find(const char *)
@@ -71,11 +74,17 @@ cdef class GapKernel(CentreKernel):
         if x.shape[0] != w.shape[0] or x.shape[1] != self.soap.n_features:
             raise ValueError(f"sets: got points {points.shape} and {len(weights)} weights, need {self.soap.n_features} "
                              "features and a weight for each point.")
+        cdef const double[:, ::1] A
         cdef const double *x_at = &x[0, 0] if len(w) else NULL
         cdef const double *w_at = &w[0] if len(w) else NULL
+        cdef gap_set *new = self.sets + self.plan.n_sets
         cdef int status
-        with nogil:
-            status = gap_set_points(self.sets + self.plan.n_sets, x.shape[1], x.shape[0], x_at, w_at, zeta)
+        if gap_form(x.shape[1], x.shape[0], zeta) == GAP_QUADRATIC:
+            with one_blas_thread():  # the same bits for any number of threads
+                A = np.asarray(x).T @ (np.asarray(w)[:, None] * np.asarray(x))
+            status = gap_set_square(new, x.shape[1], &A[0, 0])
+        else:
+            status = gap_set_points(new, x.shape[1], x.shape[0], x_at, w_at, zeta)
         _raise(status)
         self.plan.n_sets += 1
 
