@@ -1,21 +1,21 @@
 /* GAP kernel, compiled once per instruction set with -DISA=... -DLANES=....
  *
  * For a block of centres of one set: spectra into columns of Q, their products with the sparse points (gap_products.h),
- * and the adjoint of the spectrum. The expansion coefficients of the block are kept; radial functions and harmonics of
- * the neighbours are computed again for the adjoint: keeping them (80 kB a centre) and reading them back gained 2 %.
+ * and the adjoint of the spectrum. Where the neighbours are and the expansion coefficients are kept (7 kB a centre);
+ * radial functions and harmonics are computed again for the adjoint: keeping them too (80 kB) gained nothing.
  */
 #include "gap_products.h"
 #include "soap_adjoint.h"
 
-enum { CENTRES = 96, CACHE = 512 * 1024 }; /* most centres of a block, bytes for its Q and G */
+enum { CENTRES = 48, CACHE = 512 * 1024 }; /* most centres of a block, bytes for its Q and G */
 
 typedef struct {
     scratch s;
     int64_t n_features;  /* padded to a multiple of 8 */
     int64_t most;        /* centres of a block, whole groups */
-    int64_t size_c;
+    size_t size_kept;
     int64_t *index;      /* [most] centres */
-    double *c;           /* [most][size_c] */
+    char *kept;          /* [most][size_kept] layout_centre() of each */
     double *scale;       /* [most] 1 / norm of the spectra */
     double *Q, *G;       /* [most / GROUP][n_features][GROUP] */
     double *K;           /* [BLOCK][GROUP] */
@@ -27,7 +27,7 @@ static size_t layout_block(block *b, char *at)
     char *begin = at;
     int64_t d = sizeof(double), size = b->most * b->n_features;
     b->index = carve(&at, b->most, sizeof(int64_t));
-    b->c = carve(&at, b->most * b->size_c, d);
+    b->kept = carve(&at, b->most, (int64_t)b->size_kept);
     b->scale = carve(&at, b->most, d);
     b->Q = carve(&at, size, d), b->G = carve(&at, size, d);
     b->K = carve(&at, BLOCK * GROUP, d);
@@ -38,14 +38,14 @@ static size_t layout_block(block *b, char *at)
 /* For at most `n_centres` centres of at most `most` pairs. */
 static void size_block(block *b, const gap_plan *plan, int64_t n_centres, int64_t most)
 {
-    size_scratch(&b->s, plan->soap, most, 1);
+    size_scratch(&b->s, plan->soap, most, ADJOINT);
     b->n_features = b->s.n_packed;
     int64_t fit = CACHE / (2 * b->n_features * (int64_t)sizeof(double));
     fit = fit < CENTRES ? fit / GROUP * GROUP : CENTRES / GROUP * GROUP;
     b->most = fit > GROUP ? fit : GROUP;
     if (b->most > n_centres)
         b->most = round_up(n_centres, GROUP);
-    b->size_c = round_up(b->s.n_lm * b->s.stride + 2 * LANES, 8);
+    b->size_kept = layout_centre(&b->s, plan->soap, NULL);
 }
 
 static int64_t scratch_size(const void *of, int64_t most_pairs)
@@ -65,8 +65,9 @@ INLINE double *column(const block *b, double *matrix, int64_t k)
 static void fill_spectra(block *b, const soap_plan *soap, const centre_pairs *pairs, int64_t n)
 {
     for (int64_t k = 0; k < n; k++) {
-        b->s.c = b->c + k * b->size_c;
-        look_around(&b->s, soap, pairs, b->index[k], 0);
+        layout_centre(&b->s, soap, b->kept + k * b->size_kept);
+        look_around(&b->s, soap, pairs, b->index[k]);
+        prepare(&b->s, soap, 0);
         spectrum(&b->s, soap, pairs, b->index[k]);
         b->scale[k] = b->s.scale;
         double *q = column(b, b->Q, k);
@@ -98,15 +99,16 @@ static void unscale(block *b, const soap_plan *soap, int64_t n)
     }
 }
 
-static void pull_back(block *b, const soap_plan *soap, const centre_pairs *pairs, int64_t n, double *gradients)
+static void pull_back(block *b, const soap_plan *soap, int64_t first_pair, int64_t n, double *gradients)
 {
     for (int64_t k = 0; k < n; k++) {
-        b->s.c = b->c + k * b->size_c;
-        look_around(&b->s, soap, pairs, b->index[k], 1);
+        layout_centre(&b->s, soap, b->kept + k * b->size_kept);
+        b->s.n = b->s.species_start[soap->n_species];
+        prepare(&b->s, soap, 1);
         const double *g = column(b, b->G, k);
         for (int64_t f = 0; f < soap->n_features; f++)
             b->s.g[f] = g[f * GROUP];
-        adjoint(&b->s, soap, (double (*)[3])gradients, pairs->first[pairs->start]);
+        adjoint(&b->s, soap, (double (*)[3])gradients, first_pair);
     }
 }
 
@@ -120,7 +122,7 @@ static void evaluate_block(block *b, const gap_plan *plan, const gap_set *set, c
     if (!gradients)
         return;
     unscale(b, plan->soap, n);
-    pull_back(b, plan->soap, pairs, n, gradients);
+    pull_back(b, plan->soap, pairs->first[pairs->start], n, gradients);
 }
 
 static void evaluate(const void *of, const centre_pairs *pairs, void *memory, double *energies, double *gradients)

@@ -127,7 +127,7 @@ INLINE void weigh_powers(const int wide, const int whole, double zeta, int64_t n
 
 static void weigh_by(const int wide, double zeta, int64_t n_rows, const double *w, double *K, vec *e)
 {
-    int whole = zeta <= 64.0 && zeta == (int)zeta ? (int)zeta : 0;
+    int whole = zeta <= 1e6 && zeta == (int)zeta ? (int)zeta : 0;
 #define CASE(n) \
     case n: weigh_powers(WIDE, n, zeta, n_rows, w, K, e); return
     if (wide == WIDE) /* the others are the rest of a range */

@@ -5,11 +5,12 @@ static int compute(const void *of, const centre_pairs *pairs, double *q)
 {
     const soap_plan *plan = of;
     scratch s;
-    void *memory = open_scratch(&s, plan, pairs, 0);
+    void *memory = open_scratch(&s, plan, pairs, VALUES);
     if (!memory)
         return SOAP_NO_MEMORY;
     for (int64_t i = pairs->start; i < pairs->stop; i++, q += plan->n_features) {
-        look_around(&s, plan, pairs, i, 0);
+        look_around(&s, plan, pairs, i);
+        prepare(&s, plan, 0);
         spectrum(&s, plan, pairs, i);
         memcpy(q, s.p, (size_t)plan->n_features * sizeof(double));
     }
@@ -21,13 +22,14 @@ static int backward(const void *of, const centre_pairs *pairs, const double *dE_
 {
     const soap_plan *plan = of;
     scratch s;
-    void *memory = open_scratch(&s, plan, pairs, 1);
+    void *memory = open_scratch(&s, plan, pairs, ADJOINT);
     if (!memory)
         return SOAP_NO_MEMORY;
     int64_t first_pair = pairs->first[pairs->start];
     memset(dE_dr, 0, (size_t)(pairs->first[pairs->stop] - first_pair) * 3 * sizeof(double));
     for (int64_t i = pairs->start; i < pairs->stop; i++, dE_dq += plan->n_features) {
-        look_around(&s, plan, pairs, i, 1);
+        look_around(&s, plan, pairs, i);
+        prepare(&s, plan, 1);
         spectrum(&s, plan, pairs, i);
         double along = 0.0; /* part of dE/dq along q, which normalisation removes */
         if (plan->normalize)

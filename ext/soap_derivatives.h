@@ -3,9 +3,9 @@
 
 #include <stdlib.h>
 
-static void *open_scratch(scratch *s, const soap_plan *plan, const centre_pairs *pairs, int derivatives)
+static void *open_scratch(scratch *s, const soap_plan *plan, const centre_pairs *pairs, int purpose)
 {
-    size_scratch(s, plan, most_pairs(pairs), derivatives);
+    size_scratch(s, plan, most_pairs(pairs), purpose);
     void *memory = NULL;
     if (posix_memalign(&memory, 64, layout(s, plan, NULL) + 64))
         return NULL;
@@ -143,12 +143,13 @@ static int gradients(const void *of, const centre_pairs *pairs, double *q, doubl
 {
     const soap_plan *plan = of;
     scratch s;
-    void *memory = open_scratch(&s, plan, pairs, 1);
+    void *memory = open_scratch(&s, plan, pairs, GRADIENTS);
     if (!memory)
         return SOAP_NO_MEMORY;
     int64_t first_pair = pairs->first[pairs->start], row = 3 * (int64_t)plan->n_features;
     for (int64_t i = pairs->start; i < pairs->stop; i++, q += plan->n_features) {
-        look_around(&s, plan, pairs, i, 1);
+        look_around(&s, plan, pairs, i);
+        prepare(&s, plan, 1);
         spectrum(&s, plan, pairs, i);
         memcpy(q, s.p, (size_t)plan->n_features * sizeof(double));
         if (s.n < pairs->first[i + 1] - pairs->first[i]) /* pairs beyond the cutoff keep zero rows */

@@ -85,8 +85,8 @@ INLINE void hermite(vec t, vec inverse_step, vec *w, const int derivatives)
     }
 }
 
-/* Lower knot and weights of every neighbour. */
-INLINE void locate(scratch *s, const soap_plan *plan, int centre_species, const int derivatives)
+/* Lower knot of every neighbour and its place between the knots. */
+static void locate(scratch *s, const soap_plan *plan, int centre_species)
 {
     int64_t knot_size = s->n_vectors * (plan->l_max + 1) * 3 * LANES;
     int row = centre_species < 0 ? 0 : centre_species; /* -1: an element without channels */
@@ -102,8 +102,8 @@ INLINE void locate(scratch *s, const soap_plan *plan, int centre_species, const 
             s->knot[k] = table->knots + (bin + (outer ? table->n_intervals[0] + 1 : 0)) * knot_size;
         }
     }
-    for (int64_t k = 0; k < s->n; k += LANES)
-        hermite(*(vec *)(s->t + k), *(vec *)(s->inverse_step + k), (vec *)(s->weights + k * N_WEIGHTS), derivatives);
+    for (int64_t k = s->n; k % LANES; k++)
+        s->t[k] = s->inverse_step[k] = 0.0;
 }
 
 /* Where the tables hold the radial functions of one neighbour, for degree l at lower[3 l] and upper[3 l], and its
@@ -260,15 +260,21 @@ static void weigh(scratch *s, const soap_plan *plan)
     s->scale = !plan->normalize ? 1.0 : norm2 > 0.0 ? 1.0 / sqrt(norm2) : 0.0;
 }
 
-/* Unit vectors, harmonics and places in the tables of the neighbours of centre i. */
-INLINE void look_around(scratch *s, const soap_plan *plan, const centre_pairs *pairs, int64_t i,
-                        const int derivatives)
+/* Unit vectors of the neighbours of centre i and their places in the tables. */
+static void look_around(scratch *s, const soap_plan *plan, const centre_pairs *pairs, int64_t i)
 {
     gather(s, plan, pairs, i);
-    for (int64_t k = 0; k < s->n; k += LANES)
+    locate(s, plan, element(plan, pairs, i));
+}
+
+/* Harmonics of the neighbours, and weights of their knots for values or for derivatives too. */
+INLINE void prepare(scratch *s, const soap_plan *plan, const int derivatives)
+{
+    for (int64_t k = 0; k < s->n; k += LANES) {
         harmonics_block(plan, *(vec *)(s->x + k), *(vec *)(s->y + k), *(vec *)(s->z + k),
                         (vec *)(s->harmonics + k * s->n_lm));
-    locate(s, plan, element(plan, pairs, i), derivatives);
+        hermite(*(vec *)(s->t + k), *(vec *)(s->inverse_step + k), (vec *)(s->weights + k * N_WEIGHTS), derivatives);
+    }
 }
 
 /* From the neighbours of centre i to the weighted spectrum times scale, in s->p. */

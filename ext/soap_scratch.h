@@ -17,10 +17,11 @@
 
 #define ROWS 8 /* rows of a power spectrum tile; divides `width` */
 
+enum { VALUES, ADJOINT, GRADIENTS }; /* what a scratch is for: each needs more than the one before */
 enum { N_WEIGHTS = 12, MAX_ACCUMULATORS = 13 };
 
 typedef struct {
-    int derivatives;
+    int purpose;
     int64_t n_vectors, width, front, stride, n_lm, n_packed;
     int64_t capacity;                       /* neighbours of one centre, a multiple of LANES */
     int64_t n;                              /* neighbours of this centre inside the cutoff, by channel */
@@ -51,29 +52,41 @@ static void *carve(char **at, int64_t count, int64_t size)
     return here;
 }
 
-static size_t layout(scratch *s, const soap_plan *plan, char *at)
+/* What is known of one centre after look_around() and spectrum(): a kernel keeps these arrays for many centres. */
+static size_t layout_centre(scratch *s, const soap_plan *plan, char *at)
 {
     char *begin = at;
-    int64_t n = s->capacity, n_l = plan->l_max + 1, d = sizeof(double);
+    int64_t n = s->capacity, d = sizeof(double);
     s->species_start = carve(&at, plan->n_species + 1, sizeof(int64_t));
     s->group_start = carve(&at, plan->n_groups + 1, sizeof(int64_t));
     s->pair = carve(&at, n, sizeof(int64_t));
     s->x = carve(&at, n, d), s->y = carve(&at, n, d), s->z = carve(&at, n, d);
-    s->r = carve(&at, n, d), s->inverse_r = carve(&at, n, d);
+    s->inverse_r = carve(&at, n, d);
     s->t = carve(&at, n, d), s->inverse_step = carve(&at, n, d);
-    s->weights = carve(&at, n * N_WEIGHTS, d);
     s->knot = carve(&at, n, sizeof(double *));
-    s->harmonics = carve(&at, n * s->n_lm, d);
     s->c = carve(&at, s->n_lm * s->stride + 2 * LANES, d);
+    return (size_t)(at - begin);
+}
+
+static size_t layout(scratch *s, const soap_plan *plan, char *at)
+{
+    char *begin = at;
+    int64_t n = s->capacity, n_l = plan->l_max + 1, d = sizeof(double);
+    at += layout_centre(s, plan, at);
+    s->r = carve(&at, n, d);
+    s->weights = carve(&at, n * N_WEIGHTS, d);
+    s->harmonics = carve(&at, n * s->n_lm, d);
     s->packed_weights = carve(&at, s->n_packed, d);
     s->p = (double *)carve(&at, s->n_packed + 16, d) + 8;
-    if (s->derivatives) {
+    if (s->purpose >= ADJOINT) {
         s->h = carve(&at, s->n_lm * s->stride + 2 * LANES, d);
         s->moved = carve(&at, (s->width + LANES) * s->n_lm * 4, d);
-        s->contracted = carve(&at, 2 * n_l * 4 * s->width, d);
-        s->rows = carve(&at, 2 * n_l * s->width + LANES, d);
         s->symmetric = carve(&at, s->width * s->width, d);
         s->g = carve(&at, s->n_packed, d);
+    }
+    if (s->purpose == GRADIENTS) {
+        s->contracted = carve(&at, 2 * n_l * 4 * s->width, d);
+        s->rows = carve(&at, 2 * n_l * s->width + LANES, d);
         s->derivative = (double *)carve(&at, 3 * (s->n_packed + 8) + 8, d) + 8;
     }
     return (size_t)(at - begin);
@@ -90,10 +103,10 @@ static void fill_packed_weights(scratch *s, const soap_plan *plan)
 }
 
 /* Sizes for centres of at most `most` pairs. */
-static void size_scratch(scratch *s, const soap_plan *plan, int64_t most, int derivatives)
+static void size_scratch(scratch *s, const soap_plan *plan, int64_t most, int purpose)
 {
     memset(s, 0, sizeof *s);
-    s->derivatives = derivatives;
+    s->purpose = purpose;
     s->n_vectors = (plan->n_max + LANES - 1) / LANES;
     s->width = round_up(plan->n_channels, ROWS);
     s->front = s->width - plan->n_channels;

@@ -1,6 +1,7 @@
 """The compiled kernel of Gaussian processes on SOAP against its parts in numpy, finite differences and itself."""
 
 import copy
+import ctypes
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -63,6 +64,15 @@ def agree(term, weights, atoms):
 def test_parts(isa, zeta, soap):
     atoms = frame("triclinic")
     agree(*term_of(soap, atoms.numbers, zeta=zeta, isa=isa), atoms)
+
+
+@pytest.mark.parametrize("zeta", [3.0, 4.0, 65.0, 3.5])
+def test_negative_products(zeta):
+    """Whole powers keep the sign, others take a negative product as 0."""
+    atoms = frame("dimer")
+    term, weights = term_of(SMALL, [14], zeta=zeta)
+    points = {14: -1.01 * term.sparse_points[14]}
+    agree(EnvironmentTerm(term.descriptor, term.kernel, 1.0, points), weights, atoms)
 
 
 @pytest.mark.parametrize("name", FRAMES)
@@ -194,6 +204,44 @@ def test_any_range_gives_the_same_bits(isa, zeta):
         parts = [kernel.evaluate(*plain, a, b) for a, b in pairwise(ends)]
         np.testing.assert_array_equal(np.concatenate([e for e, _ in parts]), energies)
         np.testing.assert_array_equal(np.concatenate([g for _, g in parts]), gradients)
+
+
+class Pairs(ctypes.Structure):
+    """centre_pairs of ext/centres.h."""
+
+    _fields_ = (*((name, ctypes.c_void_p) for name in ("first", "j", "vectors", "species")),
+                ("start", ctypes.c_int64), ("stop", ctypes.c_int64))  # fmt: skip
+
+
+class Kernel(ctypes.Structure):
+    """centre_kernel of ext/centres.h."""
+
+    _fields_ = (("isa", ctypes.c_char_p), ("lanes", ctypes.c_int),
+                ("scratch_size", ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64)),
+                ("evaluate", ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 5)))  # fmt: skip
+
+
+def test_c_runs_a_bound_kernel_and_adds():
+    """As a loop in C does: by the two addresses, scratch of the size it asks for, on top of what is there."""
+    atoms = frame("triclinic")
+    term, weights = term_of(SMALL, atoms.numbers)
+    first, j, vectors, elements = plain = arguments(term, atoms)
+    bound = term.compiled(weights)
+    energies, gradients = bound.evaluate(*plain, 0, len(atoms))
+    kernel_at, plan_at = bound.address
+    kernel = Kernel.from_address(kernel_at)
+    assert kernel.isa.decode() == bound.isa
+    size = kernel.scratch_size(plan_at, int(np.diff(first).max()))
+    scratch = np.full(size + 64, 255, dtype=np.uint8)  # whatever lies there, here NaN
+    aligned = scratch.ctypes.data + -scratch.ctypes.data % 64
+    pairs = Pairs(*(array.ctypes.data for array in (first, j, vectors, elements)), 0, len(atoms))
+    e, g = np.ones_like(energies), np.ones_like(gradients)
+    kernel.evaluate(plan_at, ctypes.addressof(pairs), aligned, e.ctypes.data, g.ctypes.data)
+    np.testing.assert_allclose(e, energies + 1.0, rtol=1e-14)
+    np.testing.assert_allclose(g, gradients + 1.0, rtol=1e-14)
+    alone = np.zeros_like(energies)
+    kernel.evaluate(plan_at, ctypes.addressof(pairs), aligned, alone.ctypes.data, None)
+    np.testing.assert_array_equal(alone, energies)
 
 
 def test_threads_share_a_term():
