@@ -4,8 +4,6 @@ import os
 
 import numpy as np
 
-from kernelff.threads import one_blas_thread
-
 cimport cython
 include "centres.pxi"
 

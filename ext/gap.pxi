@@ -80,8 +80,7 @@ cdef class GapKernel(CentreKernel):
         cdef gap_set *new = self.sets + self.plan.n_sets
         cdef int status
         if gap_form(x.shape[1], x.shape[0], zeta) == GAP_QUADRATIC:
-            with one_blas_thread():  # the same bits for any number of threads
-                A = np.asarray(x).T @ (np.asarray(w)[:, None] * np.asarray(x))
+            A = np.asarray(x).T @ (np.asarray(w)[:, None] * np.asarray(x))
             status = gap_set_square(new, x.shape[1], &A[0, 0])
         else:
             status = gap_set_points(new, x.shape[1], x.shape[0], x_at, w_at, zeta)

@@ -6,6 +6,7 @@ from ase.data import chemical_symbols
 from kernelff._soap import GapKernel
 from kernelff.descriptors import SOAPDescriptor
 from kernelff.kernels import DotProduct
+from kernelff.threads import one_blas_thread
 
 _N_ELEMENTS = len(chemical_symbols)
 
@@ -34,9 +35,9 @@ def compile_environments(term, weights):
     GapKernel
     """
     sets = [(points, term.delta**2 * weights[term.columns[key]]) for key, points in term.sparse_points.items()]
-    return GapKernel(
-        term.descriptor.loops, _channels_of(term.descriptor), _set_of(term.sparse_points), sets, float(term.kernel.zeta)
-    )
+    channels_of, set_of = _channels_of(term.descriptor), _set_of(term.sparse_points)
+    with one_blas_thread():  # a matrix product with zeta = 2: the same bits for any number of threads
+        return GapKernel(term.descriptor.loops, channels_of, set_of, sets, float(term.kernel.zeta))
 
 
 def _channels_of(descriptor):
