@@ -1,411 +1,46 @@
-/* SOAP loops, compiled once per instruction set with -DISA=... -DLANES=....
- *
- * Lanes: neighbours in geometry and harmonics, radial index (channels) everywhere else, so that
- * nothing is summed across lanes except four numbers per neighbour in the adjoint.
- *
- * Rows of channels (expansion c, adjoint h) are `width` doubles, a multiple of 8, with the real
- * channels at the END: `front = width - n_channels` pad lanes stand before them. Row u of a packed
- * upper triangle then ends where its last aligned block ends, and storing rows in descending order
- * lets a block spill only over elements that are written later: no masks, no lane shuffles.
- */
-#include "soap.h"
-
-#include <stdlib.h>
-
-#include "lanes.h"
-
-#define ROWS 8 /* rows of a power spectrum tile; divides `width` */
-
-enum { N_WEIGHTS = 12, MAX_ACCUMULATORS = 13 };
-
-typedef struct {
-    int derivatives;
-    int64_t n_vectors, width, front, stride, n_lm, n_packed;
-    int64_t capacity;                       /* neighbours of one centre, a multiple of LANES */
-    int64_t n;                              /* neighbours of this centre inside the cutoff, by channel */
-    int64_t *species_start;                 /* [n_species + 1] neighbours by element */
-    int64_t *group_start;                   /* [n_groups + 1] and by channels: the same, or all of them */
-    int64_t *pair;                          /* [capacity] */
-    double *x, *y, *z, *r, *inverse_r;      /* [capacity]; x, y, z become unit vectors */
-    double *t, *inverse_step;               /* [capacity] place in the table's interval */
-    double *weights;                        /* [capacity / LANES][12][LANES]: Hermite values, derivatives */
-    const double **knot;                    /* [capacity] lower knot */
-    double *harmonics;                      /* [capacity / LANES][n_lm][LANES] */
-    double *radial, *slope;                 /* [n_vectors][capacity][l_max + 1][LANES]: R, R' - l R / r */
-    double *c, *h;                          /* [n_lm][stride] */
-    double *moved;                          /* [width / LANES][n_lm][4][LANES]: row and its 3 gradient moves */
-    double *contracted;                     /* 2 neighbours x [l_max + 1][4][width] */
-    double *rows;                           /* [2][l_max + 1][width]: R / r and slope over all channels */
-    double *symmetric;                      /* [width][width] */
-    double *packed_weights, *p, *g;         /* [n_packed] with pads around p */
-    double *derivative;                     /* [3][n_packed + 8] with a pad before each */
-    double scale;                           /* 1 / norm of this centre's spectrum (0 if the norm is 0) */
-} scratch;
-
-static int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
-
-/* ---- scratch ---------------------------------------------------------------------------------- */
-
-static void *carve(char **at, int64_t count, int64_t size)
-{
-    void *here = *at;
-    *at += round_up(count * size, 64);
-    return here;
-}
-
-static size_t layout(scratch *s, const soap_plan *plan, char *at)
-{
-    char *begin = at;
-    int64_t n = s->capacity, n_l = plan->l_max + 1, d = sizeof(double);
-    s->species_start = carve(&at, plan->n_species + 1, sizeof(int64_t));
-    s->group_start = carve(&at, plan->n_groups + 1, sizeof(int64_t));
-    s->pair = carve(&at, n, sizeof(int64_t));
-    s->x = carve(&at, n, d), s->y = carve(&at, n, d), s->z = carve(&at, n, d);
-    s->r = carve(&at, n, d), s->inverse_r = carve(&at, n, d);
-    s->t = carve(&at, n, d), s->inverse_step = carve(&at, n, d);
-    s->weights = carve(&at, n * N_WEIGHTS, d);
-    s->knot = carve(&at, n, sizeof(double *));
-    s->harmonics = carve(&at, n * s->n_lm, d);
-    s->radial = carve(&at, s->n_vectors * n * n_l * LANES, d);
-    s->c = carve(&at, s->n_lm * s->stride + 2 * LANES, d);
-    s->packed_weights = carve(&at, s->n_packed, d);
-    s->p = (double *)carve(&at, s->n_packed + 16, d) + 8;
-    if (s->derivatives) {
-        s->slope = carve(&at, s->n_vectors * n * n_l * LANES, d);
-        s->h = carve(&at, s->n_lm * s->stride + 2 * LANES, d);
-        s->moved = carve(&at, (s->width + LANES) * s->n_lm * 4, d);
-        s->contracted = carve(&at, 2 * n_l * 4 * s->width, d);
-        s->rows = carve(&at, 2 * n_l * s->width + LANES, d);
-        s->symmetric = carve(&at, s->width * s->width, d);
-        s->g = carve(&at, s->n_packed, d);
-        s->derivative = (double *)carve(&at, 3 * (s->n_packed + 8) + 8, d) + 8;
-    }
-    return (size_t)(at - begin);
-}
-
-/* Packed weights: f_l = 1 / sqrt(2l + 1), times sqrt2 off the diagonal; zero in the pad. */
-static void fill_packed_weights(scratch *s, const soap_plan *plan)
-{
-    double *w = s->packed_weights;
-    for (int l = 0; l <= plan->l_max; l++)
-        for (int u = 0; u < plan->n_channels; u++)
-            for (int v = u; v < plan->n_channels; v++)
-                *w++ = (u == v ? 1.0 : sqrt(2.0)) / sqrt(2.0 * l + 1.0);
-}
-
-static void *open_scratch(scratch *s, const soap_plan *plan, const centre_pairs *pairs, int derivatives)
-{
-    int64_t most = 1;
-    for (int64_t i = pairs->start; i < pairs->stop; i++)
-        if (pairs->first[i + 1] - pairs->first[i] > most)
-            most = pairs->first[i + 1] - pairs->first[i];
-    memset(s, 0, sizeof *s);
-    s->derivatives = derivatives;
-    s->n_vectors = (plan->n_max + LANES - 1) / LANES;
-    s->width = round_up(plan->n_channels, ROWS);
-    s->front = s->width - plan->n_channels;
-    /* the pad lanes of the last group may spill behind its row */
-    s->stride = s->width + (s->n_vectors * LANES > plan->n_max + s->front ? 8 : 0);
-    s->n_lm = (int64_t)(plan->l_max + 1) * (plan->l_max + 1);
-    s->n_packed = round_up(plan->n_features, 8);
-    s->capacity = round_up(most + 1, LANES); /* gather() writes one past the last */
-    size_t size = layout(s, plan, NULL);
-    void *memory = NULL;
-    if (posix_memalign(&memory, 64, size + 64))
-        return NULL;
-    memset(memory, 0, size + 64);
-    layout(s, plan, memory);
-    fill_packed_weights(s, plan);
-    return memory;
-}
-
-/* ---- geometry, harmonics, radial functions ------------------------------------------------------ */
-
-/* Pairs of centre i inside the cutoff, sorted by element; the last block is padded with r = cutoff. */
-static void gather(scratch *s, const soap_plan *plan, const centre_pairs *pairs, int64_t i)
-{
-    double cutoff2 = plan->cutoff * plan->cutoff;
-    int64_t n = 0;
-    for (int a = 0; a < plan->n_species; a++) {
-        s->species_start[a] = n;
-        for (int64_t p = pairs->first[i]; p < pairs->first[i + 1]; p++) {
-            const double *v = pairs->vectors + 3 * p;
-            s->x[n] = v[0], s->y[n] = v[1], s->z[n] = v[2];
-            s->pair[n] = p;
-            n += v[0] * v[0] + v[1] * v[1] + v[2] * v[2] < cutoff2 && pairs->species[pairs->j[p]] == a;
-        }
-    }
-    s->species_start[plan->n_species] = s->n = n;
-    for (int g = 0; g <= plan->n_groups; g++)
-        s->group_start[g] = plan->shared ? g * n : s->species_start[g];
-    for (; n % LANES; n++)
-        s->x[n] = plan->cutoff, s->y[n] = s->z[n] = 0.0;
-    for (int64_t k = 0; k < n; k += LANES) {
-        vec x = *(vec *)(s->x + k), y = *(vec *)(s->y + k), z = *(vec *)(s->z + k);
-        vec r = square_root(x * x + y * y + z * z);
-        vec inverse = 1.0 / r;
-        *(vec *)(s->x + k) = x * inverse, *(vec *)(s->y + k) = y * inverse, *(vec *)(s->z + k) = z * inverse;
-        *(vec *)(s->r + k) = r, *(vec *)(s->inverse_r + k) = inverse;
-    }
-}
-
-/* Orthonormal real harmonics, row l^2 + l + m, of LANES unit vectors. */
-INLINE void harmonics_block(const soap_plan *plan, vec x, vec y, vec z, vec *out)
-{
-    vec cosine = ZERO + 1.0, sine = ZERO; /* (x + i y)^m */
-    for (int m = 0; m <= plan->l_max; m++) {
-        if (m > 0) {
-            vec previous = cosine;
-            cosine = previous * x - sine * y, sine = previous * y + sine * x;
-        }
-        vec p1 = ZERO + plan->legendre_start[m], p2 = ZERO;
-        for (int l = m; l <= plan->l_max; l++) {
-            vec p = p1;
-            if (l > m) {
-                p = plan->legendre_a[l][m] * (z * p1 - plan->legendre_b[l][m] * p2);
-                p2 = p1, p1 = p;
-            }
-            vec *row = out + l * l + l;
-            row[m] = p * cosine;
-            if (m > 0)
-                row[-m] = p * sine;
-        }
-    }
-}
-
-/* Quintic Hermite weights of the two knots' f, h f', h^2 f'' at t in [0, 1], then of the derivative by r. */
-INLINE void hermite(vec t, vec inverse_step, vec *w, const int derivatives)
-{
-    vec t2 = t * t, t3 = t2 * t, q = 1.0 - t, end = t3 * (10.0 + t * (6.0 * t - 15.0));
-    w[0] = 1.0 - end;
-    w[1] = t + t3 * (t * (8.0 - 3.0 * t) - 6.0);
-    w[2] = 0.5 * t2 * q * q * q;
-    w[3] = end;
-    w[4] = t3 * (t * (7.0 - 3.0 * t) - 4.0);
-    w[5] = 0.5 * t3 * q * q;
-    if (derivatives) {
-        vec slope = 30.0 * t2 * q * q * inverse_step;
-        w[6] = -slope;
-        w[7] = (1.0 + t2 * (t * (32.0 - 15.0 * t) - 18.0)) * inverse_step;
-        w[8] = (t + t2 * (t * (6.0 - 2.5 * t) - 4.5)) * inverse_step;
-        w[9] = slope;
-        w[10] = t2 * (t * (28.0 - 15.0 * t) - 12.0) * inverse_step;
-        w[11] = t2 * (1.5 + t * (2.5 * t - 4.0)) * inverse_step;
-    }
-}
-
-/* Lower knot and weights of every neighbour. */
-INLINE void locate(scratch *s, const soap_plan *plan, int centre_species, const int derivatives)
-{
-    int64_t knot_size = s->n_vectors * (plan->l_max + 1) * 3 * LANES;
-    int row = centre_species < 0 ? 0 : centre_species; /* -1: an element without channels */
-    for (int a = 0; a < plan->n_species; a++) {
-        const soap_table *table = plan->tables + plan->table_of[row * plan->n_species + a];
-        for (int64_t k = s->species_start[a]; k < s->species_start[a + 1]; k++) {
-            int outer = s->r[k] >= table->split;
-            double t = (s->r[k] - (outer ? table->split : 0.0)) * table->inverse_step[outer];
-            int64_t bin = (int64_t)t, last = table->n_intervals[outer] - 1;
-            bin = bin > last ? last : bin;
-            s->t[k] = t - (double)bin;
-            s->inverse_step[k] = table->inverse_step[outer];
-            s->knot[k] = table->knots + (bin + (outer ? table->n_intervals[0] + 1 : 0)) * knot_size;
-        }
-    }
-    for (int64_t k = 0; k < s->n; k += LANES)
-        hermite(*(vec *)(s->t + k), *(vec *)(s->inverse_step + k), (vec *)(s->weights + k * N_WEIGHTS), derivatives);
-}
-
-/* R_l, and R_l' - l R_l / r, of every neighbour. */
-INLINE void radial_all(scratch *s, const soap_plan *plan, const int derivatives)
-{
-    int64_t n_l = plan->l_max + 1, vector_size = n_l * 3, knot_size = s->n_vectors * vector_size;
-    for (int64_t v = 0; v < s->n_vectors; v++)
-        for (int64_t k = 0; k < s->n; k++) {
-            const vec *f = (const vec *)s->knot[k] + v * vector_size, *g = f + knot_size;
-            const double *weights = s->weights + k / LANES * LANES * N_WEIGHTS + k % LANES;
-            double inverse_r = s->inverse_r[k], w[N_WEIGHTS];
-            for (int u = 0; u < (derivatives ? N_WEIGHTS : N_WEIGHTS / 2); u++)
-                w[u] = weights[u * LANES];
-            vec *R = (vec *)s->radial + (v * s->capacity + k) * n_l;
-            vec *slope = (vec *)s->slope + (v * s->capacity + k) * n_l;
-            for (int64_t l = 0; l < n_l; l++, f += 3, g += 3) {
-                vec f0 = f[0], f1 = f[1], f2 = f[2], g0 = g[0], g1 = g[1], g2 = g[2];
-                R[l] = (w[0] * f0 + w[1] * f1 + w[2] * f2) + (w[3] * g0 + w[4] * g1 + w[5] * g2);
-                if (derivatives)
-                    slope[l] = (w[6] * f0 + w[7] * f1 + w[8] * f2) + (w[9] * g0 + w[10] * g1 + w[11] * g2) -
-                               (double)l * inverse_r * R[l];
-            }
-        }
-}
-
-/* ---- expansion ---------------------------------------------------------------------------------- */
-
-/* c[lm] = sum_k R_l(k) Y_lm(k) for `count` neighbouring rows of one degree, all in registers. */
-INLINE void expand_run(const int count, int64_t k0, int64_t k1, const vec *R, int64_t stride_R, const double *Y,
-                       int64_t block, double *c, int64_t stride_c)
-{
-    vec sum[MAX_ACCUMULATORS];
-#pragma GCC unroll 16
-    for (int q = 0; q < count; q++)
-        sum[q] = ZERO;
-    for (int64_t k = k0; k < k1; k++) {
-        const double *y = Y + k / LANES * block + k % LANES;
-        vec r = R[k * stride_R];
-#pragma GCC unroll 16
-        for (int q = 0; q < count; q++)
-            sum[q] += r * y[q * LANES];
-    }
-#pragma GCC unroll 16
-    for (int q = 0; q < count; q++)
-        *(uvec *)(c + q * stride_c) = sum[q];
-}
-
-static void expand_rows(int count, int64_t k0, int64_t k1, const vec *R, int64_t stride_R, const double *Y,
-                        int64_t block, double *c, int64_t stride_c)
-{
-#define CASE(n) \
-    case n: expand_run(n, k0, k1, R, stride_R, Y, block, c, stride_c); break
-    switch (count) {
-        CASE(1); CASE(2); CASE(3); CASE(4); CASE(5); CASE(6); CASE(7);
-        CASE(8); CASE(9); CASE(10); CASE(11); CASE(12); CASE(13);
-    }
-#undef CASE
-}
-
-/* The nine lowest rows (l = 0, 1, 2) together: one degree alone would wait for its own sums. */
-static void expand_low(int64_t k0, int64_t k1, const vec *R, int64_t stride_R, const double *Y, int64_t block,
-                       double *c, int64_t stride_c)
-{
-    vec sum[9];
-#pragma GCC unroll 16
-    for (int q = 0; q < 9; q++)
-        sum[q] = ZERO;
-    for (int64_t k = k0; k < k1; k++) {
-        const double *y = Y + k / LANES * block + k % LANES;
-        const vec *r = R + k * stride_R;
-        sum[0] += r[0] * y[0];
-#pragma GCC unroll 16
-        for (int q = 1; q < 4; q++)
-            sum[q] += r[1] * y[q * LANES];
-#pragma GCC unroll 16
-        for (int q = 4; q < 9; q++)
-            sum[q] += r[2] * y[q * LANES];
-    }
-#pragma GCC unroll 16
-    for (int q = 0; q < 9; q++)
-        *(uvec *)(c + q * stride_c) = sum[q];
-}
-
-static void expand(scratch *s, const soap_plan *plan, int centre_species)
-{
-    int64_t n_l = plan->l_max + 1, block = s->n_lm * LANES;
-    memset(s->c, 0, (size_t)(s->n_lm * s->stride) * sizeof(double));
-    for (int g = 0; g < plan->n_groups; g++)
-        for (int64_t v = 0; v < s->n_vectors; v++) {
-            const vec *R = (const vec *)s->radial + v * s->capacity * n_l;
-            double *c = s->c + s->front + g * plan->n_max + v * LANES;
-            int64_t k0 = s->group_start[g], k1 = s->group_start[g + 1];
-            int l = 0;
-            if (plan->l_max >= 2) {
-                expand_low(k0, k1, R, n_l, s->harmonics, block, c, s->stride);
-                l = 3;
-            }
-            for (; l <= plan->l_max; l++)
-                for (int m = 0; m < 2 * l + 1; m += MAX_ACCUMULATORS) {
-                    int64_t q = l * l + m;
-                    int count = 2 * l + 1 - m < MAX_ACCUMULATORS ? 2 * l + 1 - m : MAX_ACCUMULATORS;
-                    expand_rows(count, k0, k1, R + l, n_l, s->harmonics + q * LANES, block, c + q * s->stride,
-                                s->stride);
-                }
-        }
-    const double *central = plan->central + (centre_species + 1) * plan->n_channels;
-    for (int u = 0; u < plan->n_channels; u++)
-        s->c[s->front + u] += central[u];
-}
-
-/* ---- power spectrum ------------------------------------------------------------------------------- */
-
-static int64_t row_offset(int64_t u, int64_t n_channels) { return u * n_channels - u * (u - 1) / 2; }
-
-/* p_l(u, v) = sum_m c_u c_v, packed upper triangles, not yet weighted. */
-static void power(scratch *s, const soap_plan *plan)
-{
-    int64_t n = plan->n_channels, triangle = n * (n + 1) / 2;
-    for (int64_t l = plan->l_max; l >= 0; l--) {
-        const double *c = s->c + l * l * s->stride;
-        double *p = s->p + l * triangle;
-        for (int64_t tile = s->width - ROWS; tile >= 0; tile -= ROWS)
-            for (int64_t b = tile; b < s->width; b += LANES) {
-                vec sum[ROWS];
-#pragma GCC unroll 8
-                for (int u = 0; u < ROWS; u++)
-                    sum[u] = ZERO;
-                for (int64_t m = 0; m < 2 * l + 1; m++) {
-                    const double *row = c + m * s->stride;
-                    vec right = *(const uvec *)(row + b);
-#pragma GCC unroll 8
-                    for (int u = 0; u < ROWS; u++)
-                        sum[u] += row[tile + u] * right;
-                }
-#pragma GCC unroll 8
-                for (int u = ROWS - 1; u >= 0; u--) {
-                    int64_t row = tile + u - s->front;
-                    if (row >= 0 && b + LANES > tile + u)
-                        *(uvec *)(p + row_offset(row, n) + (b - tile - u)) = sum[u];
-                }
-            }
-    }
-}
-
-/* Weights and norm; leaves the raw weighted spectrum in s->p and 1/norm (1 if not wanted) in s->scale. */
-static void weigh(scratch *s, const soap_plan *plan)
-{
-    vec sum = ZERO;
-    for (int64_t d = 0; d < s->n_packed; d += LANES) {
-        vec p = *(uvec *)(s->p + d) * *(vec *)(s->packed_weights + d);
-        *(uvec *)(s->p + d) = p;
-        sum += p * p;
-    }
-    double norm2 = total(sum);
-    s->scale = !plan->normalize ? 1.0 : norm2 > 0.0 ? 1.0 / sqrt(norm2) : 0.0;
-}
-
-/* All of one centre up to the weighted spectrum times scale, in s->p. */
-static void centre(scratch *s, const soap_plan *plan, const centre_pairs *pairs, int64_t i)
-{
-    gather(s, plan, pairs, i);
-    for (int64_t k = 0; k < s->n; k += LANES)
-        harmonics_block(plan, *(vec *)(s->x + k), *(vec *)(s->y + k), *(vec *)(s->z + k),
-                        (vec *)(s->harmonics + k * s->n_lm));
-    if (s->derivatives) {
-        locate(s, plan, pairs->species[i], 1);
-        radial_all(s, plan, 1);
-    } else {
-        locate(s, plan, pairs->species[i], 0);
-        radial_all(s, plan, 0);
-    }
-    expand(s, plan, pairs->species[i]);
-    power(s, plan);
-    weigh(s, plan);
-    for (int64_t d = 0; d < s->n_packed; d += LANES)
-        *(uvec *)(s->p + d) *= s->scale;
-}
+/* SOAP loops, compiled once per instruction set with -DISA=... -DLANES=.... */
+#include "soap_derivatives.h"
 
 static int compute(const void *of, const centre_pairs *pairs, double *q)
 {
     const soap_plan *plan = of;
     scratch s;
-    void *memory = open_scratch(&s, plan, pairs, 0);
+    void *memory = open_scratch(&s, plan, pairs, VALUES);
     if (!memory)
         return SOAP_NO_MEMORY;
     for (int64_t i = pairs->start; i < pairs->stop; i++, q += plan->n_features) {
-        centre(&s, plan, pairs, i);
+        look_around(&s, plan, pairs, i);
+        prepare(&s, plan, 0);
+        spectrum(&s, plan, pairs, i);
         memcpy(q, s.p, (size_t)plan->n_features * sizeof(double));
     }
     free(memory);
     return SOAP_OK;
 }
 
-#include "soap_derivatives.h"
+static int backward(const void *of, const centre_pairs *pairs, const double *dE_dq, double *dE_dr)
+{
+    const soap_plan *plan = of;
+    scratch s;
+    void *memory = open_scratch(&s, plan, pairs, ADJOINT);
+    if (!memory)
+        return SOAP_NO_MEMORY;
+    int64_t first_pair = pairs->first[pairs->start];
+    memset(dE_dr, 0, (size_t)(pairs->first[pairs->stop] - first_pair) * 3 * sizeof(double));
+    for (int64_t i = pairs->start; i < pairs->stop; i++, dE_dq += plan->n_features) {
+        look_around(&s, plan, pairs, i);
+        prepare(&s, plan, 1);
+        spectrum(&s, plan, pairs, i);
+        double along = 0.0; /* part of dE/dq along q, which normalisation removes */
+        if (plan->normalize)
+            for (int64_t d = 0; d < plan->n_features; d++)
+                along += dE_dq[d] * s.p[d];
+        for (int64_t d = 0; d < plan->n_features; d++)
+            s.g[d] = (dE_dq[d] - along * s.p[d]) * s.packed_weights[d] * s.scale;
+        adjoint(&s, plan, (double (*)[3])dE_dr, first_pair);
+    }
+    free(memory);
+    return SOAP_OK;
+}
 
 const centre_loops JOIN(soap_loops_, ISA) = {TEXT(ISA), LANES, compute, gradients, backward};
