@@ -22,12 +22,14 @@ AVX512 = ["-mavx512f", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma", "-mprefer-
 ISAS = {"base": (2, [])} | ({"avx2": (4, ["-mavx2", "-mfma"]), "avx512": (8, AVX512)} if X86 else {})
 SHARED = ["ext/lanes.h", "ext/centres.h", "ext/dispatch.h", "ext/centres.pxi"]
 MOMENTS = [f"ext/moments{part}" for part in (".c", "_derivatives.h", "_coefficients.h", ".h")]
-# module -> its source, then what that includes
+POTENTIAL = [f"ext/moments_{part}" for part in ("potential.h", "pull.h", "potential.pxi")]
+# module -> its sources, then what these include
 LOOPS = {
     "kernelff._soap": ["ext/soap.c", "ext/soap_derivatives.h", "ext/soap.h", *SHARED],
     "kernelff._symmetry": ["ext/symmetry.c", "ext/symmetry.h", *SHARED],
-    "kernelff._moments": [*MOMENTS, *SHARED],
+    "kernelff._moments": [*MOMENTS, "ext/moments_potential.c", *POTENTIAL, *SHARED],
 }
+SINGLE = ("ext/moments_potential.c",)  # compiled for float32 too, of which twice as many fit
 
 
 class BuildPerIsa(build_ext):
@@ -35,17 +37,23 @@ class BuildPerIsa(build_ext):
 
     def build_extension(self, ext):
         if ext.name in LOOPS:
-            ext.extra_objects = [obj for isa in ISAS for obj in self.compile_isa(isa, LOOPS[ext.name])]
+            sources = [source for source in LOOPS[ext.name] if source.endswith(".c")]
+            single = [source for source in sources if source in SINGLE]
+            ext.extra_objects = [
+                found
+                for isa, (lanes, flags) in ISAS.items()
+                for found in self.compile_isa(isa, lanes, flags, sources, ext.depends)
+                + self.compile_isa(f"{isa}_single", 2 * lanes, [*flags, "-DSINGLE"], single, ext.depends)
+            ]
         super().build_extension(ext)
 
-    def compile_isa(self, isa, sources):
-        lanes, flags = ISAS[isa]
+    def compile_isa(self, folder, lanes, flags, sources, depends):
         return self.compiler.compile(
-            sources[:1],
-            output_dir=f"{self.build_temp}/{isa}",
-            macros=[("ISA", isa), ("LANES", str(lanes))],
+            sources,
+            output_dir=f"{self.build_temp}/{folder}",
+            macros=[("ISA", folder.removesuffix("_single")), ("LANES", str(lanes))],
             extra_postargs=FLAGS + flags,
-            depends=sources,
+            depends=depends,
         )
 
 
@@ -62,7 +70,10 @@ class SourceDistribution(sdist):
 loops = [
     Extension(
         module,
-        [f"ext/{module.removeprefix('kernelff.')}.pyx", sources[0].replace(".c", "_dispatch.c")],
+        [
+            f"ext/{module.removeprefix('kernelff.')}.pyx",
+            *[source.replace(".c", "_dispatch.c") for source in sources if source.endswith(".c")],
+        ],
         include_dirs=["ext"],
         define_macros=[("KERNELFF_X86", None)] if X86 else [],
         extra_compile_args=FLAGS,
