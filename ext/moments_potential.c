@@ -18,15 +18,20 @@
 #define PRECISION moments_double_loops_
 #endif
 
+/* Neighbour k of every lane. */
 typedef struct {
-    int64_t capacity, n;             /* slots: room, and in use; multiples of SLOTS */
-    int32_t *pair;                   /* [capacity][LANES] among the pairs of the centre */
-    int32_t *channel;                /* [capacity][LANES] where the coefficients of both species begin */
-    vec *x, *y, *z, *r, *inverse;    /* [capacity] unit vectors, distance, 1 / r */
-    vec *f, *df;                     /* [capacity / SLOTS][n_mu][SLOTS] radial functions and slopes */
+    vec x, y, z, r, inverse;         /* unit vector, distance, 1 / r */
+    int32_t pair[LANES];             /* among the pairs of the centre */
+    int32_t channel[LANES];          /* where the coefficients of both species begin */
+} slot;
+
+typedef struct {
+    int64_t n;                       /* slots in use, a multiple of SLOTS */
+    slot *slots;
+    vec *f, *df;                     /* [n / SLOTS][n_mu][SLOTS] radial functions and slopes */
     vec *chebyshev;                  /* [n_beta][SLOTS] */
     vec *nodes, *adjoints;
-    int32_t count[LANES];            /* neighbours of each centre */
+    int64_t count[LANES];            /* neighbours of each centre */
 } scratch;
 
 static void *carve(char **at, int64_t count, int64_t size)
@@ -39,11 +44,8 @@ static void *carve(char **at, int64_t count, int64_t size)
 static int64_t layout(scratch *s, const moments_potential *plan, int64_t most_pairs, char *at)
 {
     char *begin = at;
-    int64_t n = s->capacity = (most_pairs + SLOTS - 1) / SLOTS * SLOTS, v = sizeof(vec);
-    s->pair = carve(&at, n * LANES, sizeof(int32_t));
-    s->channel = carve(&at, n * LANES, sizeof(int32_t));
-    s->x = carve(&at, n, v), s->y = carve(&at, n, v), s->z = carve(&at, n, v);
-    s->r = carve(&at, n, v), s->inverse = carve(&at, n, v);
+    int64_t n = (most_pairs + SLOTS - 1) / SLOTS * SLOTS, v = sizeof(vec);
+    s->slots = carve(&at, n, sizeof(slot));
     s->f = carve(&at, plan->n_mu * n, v), s->df = carve(&at, plan->n_mu * n, v);
     s->chebyshev = carve(&at, plan->n_beta * SLOTS, v);
     s->nodes = carve(&at, plan->n_nodes, v);
@@ -66,62 +68,86 @@ INLINE int32_t species_of(const moments_potential *plan, int32_t element)
 
 /* ---- neighbours ---------------------------------------------------------------------------------- */
 
-/* Neighbours of centre i within the cutoff to the slots of lane u. */
-INLINE int64_t fill_lane(scratch *s, const moments_potential *plan, const centre_pairs *pairs, int64_t i, int64_t u)
+/* Neighbours of centre i within the cutoff to the slots of lane u; their number. */
+INLINE int64_t fill_lane(const scratch *s, const moments_potential *plan, const centre_pairs *pairs, int64_t i,
+                         int64_t u, const int one_species)
 {
-    real *x = (real *)s->x + u, *y = (real *)s->y + u, *z = (real *)s->z + u;
-    int32_t *pair = s->pair + u, *channel = s->channel + u;
+    slot *to = s->slots;
     double limit = plan->cutoff * plan->cutoff;
-    int64_t begin = pairs->first[i], n = pairs->first[i + 1] - begin, at = 0;
+    const double *v = pairs->vectors + 3 * pairs->first[i];
+    const int64_t *j = pairs->j + pairs->first[i];
+    int64_t n = pairs->first[i + 1] - pairs->first[i];
     int32_t own = species_of(plan, pairs->species[i]), size = plan->n_blocks * plan->n_beta * LANES;
     if (own < 0)
         return 0;
-    for (int64_t k = 0; k < n; k++) {
-        const double *v = pairs->vectors + 3 * (begin + k);
-        int32_t other = plan->n_species == 1 ? 0 : species_of(plan, pairs->species[pairs->j[begin + k]]);
-        x[at] = (real)v[0], y[at] = (real)v[1], z[at] = (real)v[2];
-        pair[at] = (int32_t)k;
-        channel[at] = (own * plan->n_species + other) * size;
-        at += (v[0] * v[0] + v[1] * v[1] + v[2] * v[2] < limit) & (other >= 0) ? LANES : 0;
+    for (int64_t k = 0; k < n; k++, v += 3) {
+        ((real *)&to->x)[u] = (real)v[0], ((real *)&to->y)[u] = (real)v[1], ((real *)&to->z)[u] = (real)v[2];
+        to->pair[u] = (int32_t)k;
+        int near = v[0] * v[0] + v[1] * v[1] + v[2] * v[2] < limit;
+        if (!one_species) {
+            int32_t other = species_of(plan, pairs->species[j[k]]);
+            to->channel[u] = (own * plan->n_species + other) * size;
+            near &= other >= 0;
+        }
+        to += near;
     }
-    return at / LANES;
+    return to - s->slots;
 }
 
 static void fill_slots(scratch *s, const moments_potential *plan, const centre_pairs *pairs, int64_t begin)
 {
     int64_t most = 0;
-    real *x = (real *)s->x, *y = (real *)s->y, *z = (real *)s->z;
     for (int64_t u = 0; u < LANES; u++) {
-        s->count[u] = begin + u < pairs->stop ? (int32_t)fill_lane(s, plan, pairs, begin + u, u) : 0;
+        s->count[u] = begin + u >= pairs->stop ? 0
+                    : plan->n_species == 1    ? fill_lane(s, plan, pairs, begin + u, u, 1)
+                                              : fill_lane(s, plan, pairs, begin + u, u, 0);
         most = s->count[u] > most ? s->count[u] : most;
     }
     s->n = (most + SLOTS - 1) / SLOTS * SLOTS;
     for (int64_t u = 0; u < LANES; u++)
-        for (int64_t at = s->count[u] * LANES + u; at < s->n * LANES; at += LANES) {
-            x[at] = (real)plan->cutoff, y[at] = z[at] = 0;
-            s->channel[at] = 0;
+        for (slot *to = s->slots + s->count[u]; to < s->slots + s->n; to++) {
+            ((real *)&to->x)[u] = (real)(2.0 * plan->cutoff), ((real *)&to->y)[u] = ((real *)&to->z)[u] = 0;
+            to->channel[u] = 0;
         }
 }
 
-/* Distances and unit vectors of SLOTS neighbours. */
-INLINE void normalise(scratch *s, int64_t k)
+#ifdef SINGLE
+INLINE vec inverse_root(vec x) { return 1 / square_root(x); }
+#else
+typedef float half __attribute__((vector_size(4 * LANES)));
+
+/* 1 / sqrt(x): as float, then Newton's steps; four times as fast as root and quotient of doubles. */
+INLINE vec inverse_root(vec x)
 {
-    for (int t = 0; t < SLOTS; t++, k++) {
-        vec x = s->x[k], y = s->y[k], z = s->z[k], r = square_root(x * x + y * y + z * z), inverse = 1 / r;
-        s->r[k] = r, s->inverse[k] = inverse;
-        s->x[k] = x * inverse, s->y[k] = y * inverse, s->z[k] = z * inverse;
+    half low = __builtin_convertvector(x, half);
+    for (int u = 0; u < LANES; u++)
+        low[u] = sqrtf(low[u]);
+    vec y = __builtin_convertvector(1 / low, vec);
+    y += 0.5 * y * (1.0 - x * y * y);
+    return y + 0.5 * y * (1.0 - x * y * y);
+}
+#endif
+
+/* Distances, at most the cutoff, and unit vectors of SLOTS neighbours. */
+INLINE void normalise(slot *of, real cutoff)
+{
+    for (int t = 0; t < SLOTS; t++) {
+        vec x = of[t].x, y = of[t].y, z = of[t].z, square = x * x + y * y + z * z, inverse = inverse_root(square);
+        vec rest = cutoff - square * inverse;
+        of[t].r = cutoff - where(rest > 0, rest), of[t].inverse = inverse;
+        of[t].x = x * inverse, of[t].y = y * inverse, of[t].z = z * inverse;
     }
 }
 
 /* ---- radial functions ---------------------------------------------------------------------------- */
 
 /* T_k(xi) of SLOTS neighbours. */
-INLINE void chebyshev(const scratch *s, const moments_potential *plan, int64_t k, vec *values)
+INLINE void chebyshev(const slot *of, const moments_potential *plan, vec *values)
 {
     real slope = (real)(2.0 / (plan->cutoff - plan->min_dist)), middle = (real)(0.5 * (plan->cutoff + plan->min_dist));
     vec xi[SLOTS], last[SLOTS], next[SLOTS];
     for (int t = 0; t < SLOTS; t++) {
-        xi[t] = slope * (s->r[k + t] - middle);
+        xi[t] = slope * (of[t].r - middle);
         last[t] = ZERO, next[t] = ONE;
     }
     for (int b = 0; b < plan->n_beta; b++, values += SLOTS)
@@ -133,21 +159,31 @@ INLINE void chebyshev(const scratch *s, const moments_potential *plan, int64_t k
         }
 }
 
-/* P_mu and slopes of SLOTS neighbours that are all of the same species. */
-INLINE void mix_alike(const moments_potential *plan, const real *radial, const vec *values, vec *f, vec *df)
+/* f = rest^2 p and its slope, rest = cutoff - r. */
+INLINE void with_cutoff(vec rest, vec p, vec dp, vec *f, vec *df)
 {
+    vec once = p * rest;
+    *f = once * rest;
+    *df = dp * rest * rest - 2 * once;
+}
+
+/* f_mu and slopes of SLOTS neighbours in a model of one species. */
+INLINE void mix_alike(const moments_potential *plan, const vec *rest, const vec *values, vec *f, vec *df)
+{
+    const real *radial = plan->radial;
     for (int mu = 0; mu < plan->n_mu; mu++, f += SLOTS, df += SLOTS) {
         const real *c = radial + 2 * mu / LANES * plan->n_beta * LANES + 2 * mu % LANES;
+        const vec *value = values;
         vec p[SLOTS], dp[SLOTS];
         for (int t = 0; t < SLOTS; t++)
             p[t] = dp[t] = ZERO;
-        for (int b = 0; b < plan->n_beta; b++)
+        for (int b = 0; b < plan->n_beta; b++, c += LANES, value += SLOTS)
             for (int t = 0; t < SLOTS; t++) {
-                p[t] += c[b * LANES] * values[b * SLOTS + t];
-                dp[t] += c[b * LANES + 1] * values[b * SLOTS + t];
+                p[t] += c[0] * value[t];
+                dp[t] += c[1] * value[t];
             }
         for (int t = 0; t < SLOTS; t++)
-            f[t] = p[t], df[t] = dp[t];
+            with_cutoff(rest[t], p[t], dp[t], f + t, df + t);
     }
 }
 
@@ -169,61 +205,58 @@ INLINE void transpose(vec *a)
 }
 
 /* The same for neighbours each of its own species: lanes are P_0, dP_0, P_1, .. meanwhile. */
-INLINE void mix_different(const moments_potential *plan, const int32_t *channels, const vec *values, vec *f, vec *df)
+INLINE void mix_different(const moments_potential *plan, const slot *of, const vec *rest, const vec *values, vec *f,
+                          vec *df)
 {
-    for (int t = 0; t < SLOTS; t++, channels += LANES)
+    for (int t = 0; t < SLOTS; t++)
         for (int block = 0; block < plan->n_blocks; block++) {
             const real *radial = (const real *)plan->radial + block * plan->n_beta * LANES, *at[LANES];
+            const real *value = (const real *)(values + t);
             vec sum[LANES];
             UNROLL
             for (int u = 0; u < LANES; u++)
-                sum[u] = ZERO, at[u] = radial + channels[u];
-            for (int b = 0; b < plan->n_beta; b++) {
-                const real *value = (const real *)(values + b * SLOTS + t);
+                sum[u] = ZERO, at[u] = radial + of[t].channel[u];
+            for (int64_t b = 0; b < plan->n_beta; b++, value += SLOTS * LANES)
                 UNROLL
                 for (int u = 0; u < LANES; u++)
                     sum[u] += value[u] * *(const vec *)(at[u] + b * LANES);
-            }
             transpose(sum);
             int first = block * LANES / 2;
             UNROLL
             for (int m = 0; m < LANES / 2; m++)
                 if (first + m < plan->n_mu) {
-                    f[(first + m) * SLOTS + t] = sum[2 * m];
-                    df[(first + m) * SLOTS + t] = sum[2 * m + 1];
+                    int64_t at = (first + m) * SLOTS + t;
+                    with_cutoff(rest[t], sum[2 * m], sum[2 * m + 1], f + at, df + at);
                 }
         }
 }
 
 /* f_mu and slopes of SLOTS neighbours. */
-INLINE void radial_functions(scratch *s, const moments_potential *plan, int64_t k, vec *f, vec *df)
+INLINE void radial_functions(const scratch *s, const moments_potential *plan, const slot *of, vec *f, vec *df)
 {
-    chebyshev(s, plan, k, s->chebyshev);
+    vec rest[SLOTS];
+    for (int t = 0; t < SLOTS; t++)
+        rest[t] = (real)plan->cutoff - of[t].r;
+    chebyshev(of, plan, s->chebyshev);
     if (plan->n_species == 1)
-        mix_alike(plan, plan->radial, s->chebyshev, f, df);
+        mix_alike(plan, rest, s->chebyshev, f, df);
     else
-        mix_different(plan, s->channel + k * LANES, s->chebyshev, f, df);
-    for (int mu = 0; mu < plan->n_mu; mu++)
-        for (int t = 0; t < SLOTS; t++, f++, df++) {
-            vec rest = (real)plan->cutoff - s->r[k + t], p = *f * rest;
-            *f = p * rest;
-            *df = *df * rest * rest - 2 * p;
-        }
+        mix_different(plan, of, rest, s->chebyshev, f, df);
 }
 
 /* ---- moments and sums of products ---------------------------------------------------------------- */
 
 /* nodes += f_mu x^a y^b z^s of SLOTS neighbours; `highest` is a constant where this is inlined. */
-INLINE void accumulate(const scratch *s, int64_t k, const vec *f, const int highest)
+INLINE void accumulate(vec *node, const slot *of, const vec *f, const int highest)
 {
-    vec *node = s->nodes, x[SLOTS], y[SLOTS];
+    vec x[SLOTS], y[SLOTS];
     for (int t = 0; t < SLOTS; t++)
-        x[t] = s->x[k + t], y[t] = s->y[k + t];
+        x[t] = of[t].x, y[t] = of[t].y;
     UNROLL
     for (int power = 0; power <= 1 && power <= highest; power++) {
         vec lead[SLOTS];
         for (int t = 0; t < SLOTS; t++)
-            lead[t] = power ? s->z[k + t] : ONE;
+            lead[t] = power ? of[t].z : ONE;
         UNROLL
         for (int b = 0; b <= highest - power; b++) {
             vec m[SLOTS];
@@ -245,12 +278,12 @@ INLINE void accumulate(const scratch *s, int64_t k, const vec *f, const int high
 }
 
 #define MOMENTS(highest) \
-    static __attribute__((noinline)) void moments_##highest(const scratch *s, int64_t k, const vec *f) \
+    static __attribute__((noinline)) void moments_##highest(vec *nodes, const slot *of, const vec *f) \
     { \
-        accumulate(s, k, f, highest); \
+        accumulate(nodes, of, f, highest); \
     }
 MOMENTS(0) MOMENTS(1) MOMENTS(2) MOMENTS(3) MOMENTS(4) MOMENTS(5) MOMENTS(6) MOMENTS(7) MOMENTS(8)
-static void (*const moments_of[])(const scratch *, int64_t, const vec *) = {
+static void (*const moments_of[])(vec *, const slot *, const vec *) = {
     moments_0, moments_1, moments_2, moments_3, moments_4, moments_5, moments_6, moments_7, moments_8};
 enum { UNROLLED = sizeof moments_of / sizeof moments_of[0] };
 
@@ -260,18 +293,21 @@ static void all_moments(scratch *s, const moments_potential *plan)
     s->nodes[plan->one] = ONE;
     for (int64_t k = 0; k < s->n; k += SLOTS) {
         vec *f = s->f + k * plan->n_mu;
-        normalise(s, k);
-        radial_functions(s, plan, k, f, s->df + k * plan->n_mu);
+        normalise(s->slots + k, (real)plan->cutoff);
+        radial_functions(s, plan, s->slots + k, f, s->df + k * plan->n_mu);
         if (plan->highest < UNROLLED)
-            moments_of[plan->highest](s, k, f);
+            moments_of[plan->highest](s->nodes, s->slots + k, f);
         else
-            accumulate(s, k, f, plan->highest);
+            accumulate(s->nodes, s->slots + k, f, plan->highest);
     }
 }
 
+INLINE vec factor_at(const vec *nodes, uint32_t bytes) { return *(const vec *)((const char *)nodes + bytes); }
+
 static void add_products(const product_sums *sums, const vec *left, const vec *right, vec *out)
 {
-    const int32_t *target = sums->targets, *factor = sums->factors;
+    const int32_t *target = sums->targets;
+    const uint32_t *factor = sums->factors;
     const real *weight = sums->weights;
     for (int64_t run = 0; run < sums->n_runs; run++)
         for (int32_t group = 0; group < sums->runs[2 * run + 1]; group++, target += SUMS_TOGETHER) {
@@ -280,7 +316,7 @@ static void add_products(const product_sums *sums, const vec *left, const vec *r
                 sum[t] = ZERO;
             for (int32_t p = 0; p < sums->runs[2 * run]; p++, factor += 2 * SUMS_TOGETHER, weight += SUMS_TOGETHER)
                 for (int t = 0; t < SUMS_TOGETHER; t++)
-                    sum[t] += weight[t] * left[factor[2 * t]] * right[factor[2 * t + 1]];
+                    sum[t] += weight[t] * factor_at(left, factor[2 * t]) * factor_at(right, factor[2 * t + 1]);
             for (int t = 0; t < SUMS_TOGETHER; t++)
                 out[target[t]] = sum[t];
         }

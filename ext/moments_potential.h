@@ -29,7 +29,7 @@ typedef struct {
     int64_t n_runs;
     const int32_t *runs;         /* [n_runs][2] number of products in a sum, number of groups of sums */
     const int32_t *targets;      /* [n_groups][SUMS_TOGETHER] */
-    const int32_t *factors;      /* [n_groups][length][SUMS_TOGETHER][2] left, right */
+    const uint32_t *factors;     /* [n_groups][length][SUMS_TOGETHER][2] left, right: where they begin, in bytes */
     const void *weights;         /* [n_groups][length][SUMS_TOGETHER] */
 } product_sums;
 

@@ -1,12 +1,15 @@
 """The compiled moment tensor potential; part of the module _moments."""
 
 
+from libc.stdint cimport uint32_t
+
+
 cdef extern from "moments_potential.h":
     ctypedef struct product_sums:
         int64_t n_runs
         const int32_t *runs
         const int32_t *targets
-        const int32_t *factors
+        const uint32_t *factors
         const void *weights
 
     ctypedef struct moments_potential:
@@ -64,6 +67,6 @@ cdef product_sums _sums(tables, name):
     sums.n_runs = len(tables[f"{name}.runs"])
     sums.runs = <const int32_t *>_at(tables[f"{name}.runs"])
     sums.targets = <const int32_t *>_at(tables[f"{name}.targets"])
-    sums.factors = <const int32_t *>_at(tables[f"{name}.factors"])
+    sums.factors = <const uint32_t *>_at(tables[f"{name}.factors"])
     sums.weights = _at(tables[f"{name}.weights"])
     return sums

@@ -64,10 +64,11 @@ INLINE const vec *pull_one(pull *out, const vec *d, const int degree, const vec 
 INLINE void pull_all(const scratch *s, const moments_potential *plan, int64_t k, pull *out)
 {
     const vec *d = s->adjoints;
+    const slot *of = s->slots + k;
     int64_t group = k / SLOTS * SLOTS * plan->n_mu + k % SLOTS;
     vec x[PULLS], y[PULLS], z[PULLS];
     for (int t = 0; t < PULLS; t++) {
-        x[t] = s->x[k + t], y[t] = s->y[k + t], z[t] = s->z[k + t];
+        x[t] = of[t].x, y[t] = of[t].y, z[t] = of[t].z;
         out->along[t] = out->x[t] = out->y[t] = out->z[t] = ZERO;
     }
     for (int mu = 0; mu < plan->n_mu; mu++) {
@@ -84,17 +85,19 @@ INLINE void pull_all(const scratch *s, const moments_potential *plan, int64_t k,
 /* Add de/dr = n along + (1 - n n') g / r, g by the components of n, of neighbour k. */
 INLINE void store_one(const scratch *s, int64_t k, const pull *from, int t, double *const *rows)
 {
-    vec n[3] = {s->x[k], s->y[k], s->z[k]}, g[3] = {from->x[t], from->y[t], from->z[t]};
-    vec along = from->along[t] - (n[0] * g[0] + n[1] * g[1] + n[2] * g[2]) * s->inverse[k];
-    real parts[3][LANES] __attribute__((aligned(BYTES)));
+    const slot *of = s->slots + k;
+    vec n[3] = {of->x, of->y, of->z}, g[3] = {from->x[t], from->y[t], from->z[t]};
+    vec along = from->along[t] - (n[0] * g[0] + n[1] * g[1] + n[2] * g[2]) * of->inverse;
+    vec out[3];
     for (int c = 0; c < 3; c++)
-        *(vec *)parts[c] = n[c] * along + g[c] * s->inverse[k];
+        out[c] = n[c] * along + g[c] * of->inverse;
+    const real *parts = (const real *)out;
     UNROLL
     for (int u = 0; u < LANES; u++)
         if (k < s->count[u]) {
-            double *row = rows[u] + 3 * (int64_t)s->pair[k * LANES + u];
+            double *row = rows[u] + 3 * (int64_t)of->pair[u];
             for (int c = 0; c < 3; c++)
-                row[c] += parts[c][u];
+                row[c] += parts[c * LANES + u];
         }
 }
 

@@ -98,8 +98,8 @@ def potential_tables(tables, weights, coefficients, lengths, species, lanes, dty
         "n_nodes": sums.n_nodes,
         "energy": sums.energy,
         "n_adjoints": sums.n_adjoints,
-        **_named("nodes", sums.forward(), dtype),
-        **_named("adjoints", sums.reverse(), dtype),
+        **_named("nodes", sums.forward(), lanes, dtype),
+        **_named("adjoints", sums.reverse(), lanes, dtype),
     }
 
 
@@ -168,7 +168,7 @@ def _in_groups(nodes, depth, length):
     return ordered
 
 
-def _named(name, groups_and_filling, dtype):
+def _named(name, groups_and_filling, lanes, dtype):
     """Tables of product_sums; sums of a group are filled up with products of weight 0 of two nodes that are 1."""
     groups, (left, right) = groups_and_filling
     lengths = [max(len(terms) for _, terms in group) for group in groups]
@@ -181,7 +181,7 @@ def _named(name, groups_and_filling, dtype):
     return {
         f"{name}.runs": np.array([(n, len(list(same))) for n, same in groupby(lengths)], dtype=np.int32),
         f"{name}.targets": np.array([target for group in groups for target, _ in group], dtype=np.int32),
-        f"{name}.factors": rows[:, :2].astype(np.int32),
+        f"{name}.factors": (rows[:, :2] * (lanes * np.dtype(dtype).itemsize)).astype(np.uint32),
         f"{name}.weights": rows[:, 2].astype(dtype),
     }
 
