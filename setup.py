@@ -81,9 +81,9 @@ loops = [
     )
     for module, sources in LOOPS.items()
 ]
-linalg = Extension("kernelff._linalg", ["ext/_linalg.pyx"], extra_compile_args=FLAGS)
+plain = [Extension(f"kernelff.{name}", [f"ext/{name}.pyx"], extra_compile_args=FLAGS) for name in ("_linalg", "_pairs")]
 extensions = cythonize(
-    [*loops, linalg],
+    [*loops, *plain],
     build_dir="build/cython",
     compiler_directives={"language_level": 3, "boundscheck": False, "wraparound": False, "cdivision": True},
 )

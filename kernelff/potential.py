@@ -1,6 +1,7 @@
 """The waist of the package: whoever fits ends with a Potential, whoever runs atoms starts from one."""
 
 import warnings
+from functools import reduce
 
 import numpy as np
 from ase.data import chemical_symbols
@@ -89,17 +90,14 @@ class Potential:
         """
         self._check_species(atoms)
         neighbors = neighbors_of(self._pair_parts, atoms)
-        energies = np.array([self.e0[int(z)] for z in neighbors.numbers])
-        gradients = np.zeros((neighbors.n_pairs, 3))
         with one_blas_thread():
-            for term, columns in zip(self.terms, term_columns(self.terms), strict=True):
-                e, g = term.evaluate(neighbors, self.weights[columns])
-                energies += e
-                gradients += g
+            columns = term_columns(self.terms)
+            parts = [t.evaluate(neighbors, self.weights[c]) for t, c in zip(self.terms, columns, strict=True)]
         if self.repulsion is not None:
-            e, g = self.repulsion.evaluate(neighbors)
-            energies += e
-            gradients += g
+            parts.append(self.repulsion.evaluate(neighbors))
+        elements, place = np.unique(neighbors.numbers, return_inverse=True)
+        energies = np.array([self.e0[int(z)] for z in elements])[place] + sum(e for e, _ in parts)
+        gradients = reduce(np.add, (g for _, g in parts))
         forces, virial = forces_and_virial(neighbors, gradients)
         if self.baseline is not None:
             base = baseline_results(self.baseline, atoms)
