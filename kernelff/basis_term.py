@@ -53,9 +53,19 @@ class BasisTerm:
         return self.__dict__ | {"_bound": None}  # kernels hold pointers
 
     def with_precision(self, precision):
-        """This term with arithmetic of "double" or "single" precision in `evaluate`, of moment tensors alone."""
+        """This term with arithmetic of "double" or "single" precision in `evaluate`.
+
+        Raises
+        ------
+        ValueError
+            For another word, or single precision of a descriptor other than moment tensors.
+        """
+        if precision not in ("double", "single"):
+            raise ValueError(f'precision: must be "double" or "single", got {precision!r}.')
+        if precision == "single" and not isinstance(self.descriptor, MomentDescriptor):
+            raise ValueError('precision: only moment tensors run in "single" precision. Use "double".')
         term = copy.copy(self)
-        term.precision = precision
+        term.precision, term._bound = precision, None
         return term
 
     def restricted(self, shares, least):

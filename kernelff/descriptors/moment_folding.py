@@ -77,6 +77,11 @@ def potential_tables(tables, weights, coefficients, lengths, species, lanes, dty
     Returns
     -------
     dict of arrays and numbers
+
+    Raises
+    ------
+    ValueError
+        If weights or radial coefficients are too large for float32.
     """
     min_dist, cutoff, scaling = lengths
     order = sorted((mu for mu, n in enumerate(tables.degree) if n >= 0), key=lambda mu: -tables.degree[mu])
@@ -84,7 +89,7 @@ def potential_tables(tables, weights, coefficients, lengths, species, lanes, dty
     highest = max(n + 2 * rank for rank, n in enumerate(degree))
     n_mu = highest // 2 + 1
     sums = _Numbered(tables, folded(tables, weights), order, highest)
-    return {
+    found = {
         "elements": _elements(species),
         "n_species": len(coefficients),
         "n_beta": coefficients.shape[3],
@@ -101,6 +106,9 @@ def potential_tables(tables, weights, coefficients, lengths, species, lanes, dty
         **_named("nodes", sums.forward(), lanes, dtype),
         **_named("adjoints", sums.reverse(), lanes, dtype),
     }
+    if dtype == np.float32:
+        _require_finite(found)
+    return found
 
 
 class _Numbered:
@@ -182,8 +190,15 @@ def _named(name, groups_and_filling, lanes, dtype):
         f"{name}.runs": np.array([(n, len(list(same))) for n, same in groupby(lengths)], dtype=np.int32),
         f"{name}.targets": np.array([target for group in groups for target, _ in group], dtype=np.int32),
         f"{name}.factors": (rows[:, :2] * (lanes * np.dtype(dtype).itemsize)).astype(np.uint32),
-        f"{name}.weights": rows[:, 2].astype(dtype),
+        f"{name}.weights": _cast(rows[:, 2], dtype),
     }
+
+
+def _require_finite(tables):
+    """Refuse float32 that overflowed."""
+    for name in ("radial", "nodes.weights", "adjoints.weights"):
+        if not np.isfinite(tables[name]).all():
+            raise ValueError(f'precision: {name} are beyond the range of single precision. Use precision="double".')
 
 
 def _radial(coefficients, n_mu, slope, lanes, dtype):
@@ -195,7 +210,13 @@ def _radial(coefficients, n_mu, slope, lanes, dtype):
     if n_beta > 1:
         wide[:, :, 1 : 2 * known : 2, :-1] = slope * chebder(coefficients, axis=3)
     blocks = wide.reshape(n, n, n_blocks, lanes, n_beta)
-    return np.ascontiguousarray(np.swapaxes(blocks, 3, 4), dtype=dtype)
+    return _cast(np.swapaxes(blocks, 3, 4), dtype)
+
+
+def _cast(array, dtype):
+    """C-contiguous and of a type, infinite where that is too small."""
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(array, dtype=dtype)
 
 
 def _accumulation_order(highest):
