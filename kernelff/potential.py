@@ -237,10 +237,19 @@ class Potential:
             For another word, or if no term of the potential can run in single precision.
         """
         if not any(isinstance(term, BasisTerm) for term in self.terms):
-            raise ValueError(f"precision: only moment tensor potentials have a choice, got {precision!r}. Leave it out.")
+            raise ValueError(
+                f"precision: only moment tensor potentials have a choice, got {precision!r}. Leave it out."
+            )
         changed = [term.with_precision(precision) if isinstance(term, BasisTerm) else term for term in self.terms]
         return Potential(
-            changed, self.weights, self.e0, self.posterior, self.baseline, self.metadata, self.repulsion, self.active_set
+            changed,
+            self.weights,
+            self.e0,
+            self.posterior,
+            self.baseline,
+            self.metadata,
+            self.repulsion,
+            self.active_set,
         )
 
     def calculator(self, uncertainty=False, extrapolation=False, precision="double"):

@@ -164,7 +164,7 @@ def test_single_precision_is_refused_where_it_is_too_coarse():
     potential = Potential([term], 1e5 * weights, {14: 0.0})
     with pytest.raises(ValueError, match="precision: single precision misses forces of this model by about"):
         potential.with_precision("single").compute(atoms)
-    with pytest.raises(ValueError, match="precision: nodes.weights are beyond the range of single precision"):
+    with pytest.raises(ValueError, match=r"precision: nodes\.weights are beyond the range of single precision"):
         Potential([term], 1e40 * weights, {14: 0.0}).with_precision("single").compute(atoms)
     assert np.isfinite(potential.with_precision("double").compute(atoms).energy)
 
@@ -196,7 +196,7 @@ def test_weights_pickles_and_threads():
 
 def test_lists_that_do_not_fit():
     term, weights = term_of([14])
-    with pytest.raises(ValueError, match="neighbors: the list reaches 3.0"):
+    with pytest.raises(ValueError, match=r"neighbors: the list reaches 3\.0"):
         term.evaluate(kff.NeighborList.from_atoms(frame("silicon"), 3.0), weights)
     with pytest.raises(ValueError, match="species: the frame holds Cu"):
         term.evaluate(kff.NeighborList.from_atoms(frame("slab"), 4.0), weights)
@@ -206,7 +206,14 @@ def test_lists_that_do_not_fit():
 def driver(tmp_path_factory):
     """The standalone C program, with address and undefined-behaviour sanitizers."""
     folder = tmp_path_factory.mktemp("driver")
-    flags = ["-std=gnu11", "-O0", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", f"-I{ROOT / 'ext'}"]
+    flags = [
+        "-std=gnu11",
+        "-O0",
+        "-g",
+        "-fsanitize=address,undefined",
+        "-fno-sanitize-recover=all",
+        f"-I{ROOT / 'ext'}",
+    ]
     objects = []
     for name, source, macros in (
         ("double", "ext/moments_potential.c", ["-DISA=base", "-DLANES=2"]),
