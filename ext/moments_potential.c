@@ -265,9 +265,12 @@ INLINE void accumulate(vec *node, const slot *of, const vec *f, const int highes
             UNROLL
             for (int a = 0; a <= highest - power - b; a++) {
                 UNROLL
-                for (int mu = 0; mu <= (highest - power - b - a) / 2; mu++, node++)
+                for (int mu = 0; mu <= (highest - power - b - a) / 2; mu++, node++) {
+                    vec sum = *node; /* one store: the compiler cannot know that node and f are apart */
                     for (int t = 0; t < SLOTS; t++)
-                        *node += f[mu * SLOTS + t] * m[t];
+                        sum += f[mu * SLOTS + t] * m[t];
+                    *node = sum;
+                }
                 for (int t = 0; t < SLOTS; t++)
                     m[t] *= x[t];
             }
