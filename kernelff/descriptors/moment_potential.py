@@ -56,7 +56,7 @@ class BoundMoments:
 
     def _check_single(self, neighbors, plain, gradients):
         first = neighbors.first
-        largest = np.argmax(np.abs(gradients)) // 3  # NaN counts as largest
+        largest = np.argmax(gradients) // 3  # of either sign, since pairs pull both ways; NaN counts as largest
         start = neighbors.i[largest]
         stop = min(start + _CHECKED, neighbors.n_atoms)
         _, exact = self._exact.evaluate(*plain, start, stop)
