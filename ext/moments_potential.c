@@ -187,21 +187,26 @@ INLINE void mix_alike(const moments_potential *plan, const vec *rest, const vec 
     }
 }
 
+#define NUMBERS_2 0, 1
+#define NUMBERS_4 NUMBERS_2, 2, 3
+#define NUMBERS_8 NUMBERS_4, 4, 5, 6, 7
+#define NUMBERS_16 NUMBERS_8, 8, 9, 10, 11, 12, 13, 14, 15
+
 /* Lanes and rows of a square exchanged, by swapping blocks of 1, 2, 4, .. */
 INLINE void transpose(vec *a)
 {
+    const ivec lane = {JOIN(NUMBERS_, LANES)};
     UNROLL
-    for (int half = 1; half < LANES; half *= 2)
+    for (int half = 1; half < LANES; half *= 2) {
+        ivec low = lane + (((lane & half) != 0) & (LANES - half)), high = low + half;
         UNROLL
         for (int i = 0; i < LANES; i++) {
             if (i & half)
                 continue;
-            ivec low, high;
-            for (int u = 0; u < LANES; u++)
-                low[u] = u & half ? LANES + u - half : u, high[u] = u & half ? LANES + u : u + half;
             vec one = a[i], two = a[i + half];
             a[i] = __builtin_shuffle(one, two, low), a[i + half] = __builtin_shuffle(one, two, high);
         }
+    }
 }
 
 /* The same for neighbours each of its own species: lanes are P_0, dP_0, P_1, .. meanwhile. */
