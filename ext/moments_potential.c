@@ -9,7 +9,6 @@
 #include "lanes.h"
 
 #define SLOTS (BYTES == 64 ? 4 : 2)  /* neighbours of a lane taken together: independent chains of arithmetic */
-#define MAX_BETA 64
 #define UNROLL _Pragma("GCC unroll 16")
 #define ONE ((vec)(ZERO + 1))
 #ifdef SINGLE
