@@ -81,10 +81,11 @@ class NeighborList:
         else:
             search = vesin.NeighborList(cutoff=float(cutoff), full_list=True, sorted=True, n_threads=1)
             pbc = [bool(periodic) for periodic in atoms.pbc]
-            i, j, shifts, vectors, distances = search.compute(positions, cell, pbc, "ijSDd")
-            inside = distances < cutoff
-            i, j, shifts = (a[inside].astype(np.int64) for a in (i, j, shifts))
-            vectors, distances = np.ascontiguousarray(vectors[inside]), distances[inside]
+            found = search.compute(positions, cell, pbc, "ijSDd", copy=False)  # views of what `search` owns
+            inside = found[-1] < cutoff
+            which = slice(None) if inside.all() else inside
+            i, j, shifts = (a[which].astype(np.int64) for a in found[:3])
+            vectors, distances = (np.array(a[which]) for a in found[3:])
         _refuse_coincident(i, j, distances)
         return cls(
             cutoff=float(cutoff),
