@@ -8,7 +8,7 @@ import checks
 import numpy as np
 import pytest
 from ase import Atoms
-from c_driver.tables import write_tables
+from c_driver.moments_tables import write_tables
 from systems import FRAMES, frame
 
 import kernelff as kff
@@ -219,7 +219,7 @@ def driver(tmp_path_factory):
         ("double", "ext/moments_potential.c", ["-DISA=base", "-DLANES=2"]),
         ("single", "ext/moments_potential.c", ["-DISA=base", "-DLANES=4", "-DSINGLE"]),
         ("dispatch", "ext/moments_potential_dispatch.c", []),
-        ("driver", "tests/c_driver/driver.c", []),
+        ("driver", "tests/c_driver/moments.c", []),
     ):
         objects.append(str(folder / f"{name}.o"))
         subprocess.run(["gcc", *flags, *macros, "-c", str(ROOT / source), "-o", objects[-1]], check=True)
