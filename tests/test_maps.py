@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from ase import Atoms
+from labelled import emt_frames
 from systems import frame
 
 import kernelff as kff
@@ -20,7 +21,7 @@ def descriptor(species=(6, 14)):
 
 
 def potential(*descriptors):
-    return SimpleNamespace(terms=[SimpleNamespace(descriptor=one) for one in descriptors])
+    return SimpleNamespace(terms=[SimpleNamespace(descriptor=one) for one in descriptors], active_set=None)
 
 
 def carbides(n, seed=0):
@@ -190,3 +191,15 @@ def test_the_caption_says_how_many_atoms_are_shown():
     alone = [replace(one, known=np.zeros((0, 2)), n_all=len(one.points)) for one in few]
     caption = map_section(alone, "train").figures[0].caption
     assert "all 24 atoms of the train frames" in caption and "grey" not in caption
+
+
+def test_the_grade_of_a_linear_model_has_a_panel():
+    frames = emt_frames(9, 0)
+    model = kff.MTP(6, 4.0, radial_basis_size=4, learn_radial=False).fit(frames)
+    sets = {"train": frames, "test": emt_frames(3, 1)}
+    evaluations = {name: model.evaluate(own, uncertainty=True) for name, own in sets.items()}
+    (found,) = maps.environment_maps(model.potential_, sets, evaluations)
+    expected = np.concatenate([model.potential_.extrapolation_grade(atoms) for atoms in sets["test"]])
+    np.testing.assert_allclose(found.grade, expected)
+    assert "grade" in map_figures.drawn_panels([found]) and "novelty" not in map_figures.drawn_panels([found])
+    assert map_figures.environment_maps([found]).axes

@@ -26,8 +26,9 @@ _TITLES = {
     "error": "Force error",
     "force_std": "Predicted standard deviation",
     "novelty": "Novelty",
+    "grade": "Extrapolation grade",
 }
-_UNITS = {"error": "meV/Å", "force_std": "meV/Å", "novelty": "0 known, 1 never seen"}
+_UNITS = {"error": "meV/Å", "force_std": "meV/Å", "novelty": "0 known, 1 never seen", "grade": "above 1 extrapolated"}
 _PERCENTILE = 98  # upper end of a colour scale: a few points must not turn all others pale
 
 
@@ -68,9 +69,9 @@ def environment_maps(maps):
 
 
 def drawn_panels(maps):
-    """Which panels there is something to show in: "kinds", "error", "force_std", "novelty"."""
+    """Which panels there is something to show in: "kinds", "error", "force_std", "novelty", "grade"."""
     several = len({kind for found in maps for kind in found.kinds}) > 1
-    values = [p for p in ("error", "force_std", "novelty") if any(np.isfinite(getattr(m, p)).any() for m in maps)]
+    values = [p for p in tuple(_UNITS) if any(np.isfinite(getattr(m, p)).any() for m in maps)]
     return ["kinds"] * (several or not values) + values
 
 
@@ -103,7 +104,7 @@ def _draw_values(column, maps, panel, alone):
 
 def _upper_end(maps, panel):
     """Of a colour scale; errors and their predicted standard deviations share one, to be compared."""
-    panels = ("novelty",) if panel == "novelty" else ("error", "force_std")
+    panels = ("error", "force_std") if panel in ("error", "force_std") else (panel,)
     values = np.concatenate([getattr(found, name) for found in maps for name in panels])
     high = float(np.percentile(values[np.isfinite(values)], _PERCENTILE))
     return high if high > 0 else 1.0

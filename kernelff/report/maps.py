@@ -35,8 +35,8 @@ class EnvironmentMap:
         config_type of each of `points`.
     error, force_std : ndarray of shape (n_points,)
         Length of the force error and its predicted root mean square, meV/Å; NaN where unknown.
-    novelty : ndarray of shape (n_points,)
-        NaN where unknown.
+    novelty, grade : ndarray of shape (n_points,)
+        NaN where unknown; the grade is that of extrapolation, see `Potential.extrapolation_grade`.
     """
 
     element: int
@@ -48,6 +48,7 @@ class EnvironmentMap:
     error: np.ndarray
     force_std: np.ndarray
     novelty: np.ndarray
+    grade: np.ndarray
 
 
 def environment_maps(potential, sets, evaluations, n_elements=4, n_points=2000):
@@ -84,7 +85,12 @@ def environment_maps(potential, sets, evaluations, n_elements=4, n_points=2000):
     earlier = sets["train"] if judged != "train" else []
     share = max(1, n_points // len(chosen))
     novelty = found.novelty if has_novelty(potential) else None
-    return [_map_of(descriptor, int(z), earlier, frames, found, novelty, share) for z in chosen]
+    grades = [potential.extrapolation_grade(atoms) for atoms in frames] if _has_grades(potential) else None
+    return [_map_of(descriptor, int(z), earlier, frames, found, novelty, grades, share) for z in chosen]
+
+
+def _has_grades(potential):
+    return potential.active_set is not None and potential.active_set.mode == "neighborhood"
 
 
 def has_novelty(potential):
@@ -101,7 +107,7 @@ def has_novelty(potential):
     return not all(isinstance(term, BasisTerm) for term in potential.terms)
 
 
-def _map_of(descriptor, element, earlier, frames, found, novelty, n_points):
+def _map_of(descriptor, element, earlier, frames, found, novelty, grades, n_points):
     """The map of one element."""
     known_at, at = (spread(of, element, n_points) for of in (earlier, frames))
     errors = [force - label for force, label in zip(found.forces, found.forces_ref, strict=True)]
@@ -117,6 +123,7 @@ def _map_of(descriptor, element, earlier, frames, found, novelty, n_points):
         error=1e3 * np.linalg.norm(_gather(errors, at, 3), axis=1),
         force_std=1e3 * np.linalg.norm(_gather(found.forces_std, at, 3), axis=1),
         novelty=_gather(novelty, at),
+        grade=_gather(grades, at),
     )
 
 

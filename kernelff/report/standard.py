@@ -229,7 +229,8 @@ def map_section(maps, name):
     drawn, n_all = sum(len(found.points) for found in maps), sum(found.n_all for found in maps)
     which = f"{drawn} of {n_all} atoms" if drawn < n_all else f"all {n_all} atoms"
     known = any(len(found.known) for found in maps)
-    flags = "standard deviation and novelty" if _has_novelty(maps) else "the standard deviation"
+    further = [name for name in ("novelty", "grade") if _has(maps, name)]
+    flags = " and ".join(["the standard deviation", *further])
     behind = (
         "; grey: training frames. Coloured points inside the grey are interpolated; far from any grey the model "
         f"extrapolates, and {flags} should be large there"
@@ -244,8 +245,8 @@ def map_section(maps, name):
     return Section("Map of environments", text, figures=[picture])
 
 
-def _has_novelty(maps):
-    return any(np.isfinite(found.novelty).any() for found in maps)
+def _has(maps, name):
+    return any(np.isfinite(getattr(found, name)).any() for found in maps)
 
 
 def data_section(sets):
