@@ -1,0 +1,26 @@
+"""Properties of crystals by any ASE calculator, with error bars where a potential has a posterior."""
+
+from kernelff.properties.elastic import ElasticConstants, Stiffness, elastic_constants, stiffness
+from kernelff.properties.equation_of_state import EquationOfState, equation_of_state, volume_scan
+from kernelff.properties.point_defects import Vacancy, vacancies, vacancy_energy
+from kernelff.properties.relaxation import relax_atoms, relax_crystal, relax_volume, supercell_of
+from kernelff.properties.surfaces import Surface, surfaces
+
+__all__ = [
+    "ElasticConstants",
+    "EquationOfState",
+    "Stiffness",
+    "Surface",
+    "Vacancy",
+    "elastic_constants",
+    "equation_of_state",
+    "relax_atoms",
+    "relax_crystal",
+    "relax_volume",
+    "stiffness",
+    "supercell_of",
+    "surfaces",
+    "vacancies",
+    "vacancy_energy",
+    "volume_scan",
+]
