@@ -205,14 +205,7 @@ def _covariance(atoms, pairs, strain, rows):
         slopes.append((ends[0] - ends[1]) / (2 * strain * GPa))
     tensor = np.swapaxes(slopes, 0, 1)  # (6, 6, rank)
     tensor = 0.5 * (tensor + np.swapaxes(tensor, 0, 1)).reshape(36, -1)
-    factor = _factor(rows, tensor, atoms)
-    return factor**2 * tensor @ tensor.T
-
-
-def _factor(rows, tensor, atoms):
-    largest = tensor[np.argmax(np.linalg.norm(tensor, axis=1))]
-    size = np.linalg.norm(largest)
-    return float(rows.std("virial", largest, atoms) / size) if size > 0 else 1.0
+    return rows.factor("virial", atoms) ** 2 * tensor @ tensor.T
 
 
 def _answer(atoms, plus, minus, strain):

@@ -64,6 +64,9 @@ class PosteriorRows(NamedTuple):
         -------
         ndarray of shape (...)
         """
+        return self.factor(kind, atoms) * np.linalg.norm(rows, axis=-1)
+
+    def factor(self, kind, atoms):
+        """Calibrated over posterior sd, see `std`."""
         calibration = getattr(self.potential.posterior.calibration, kind)
-        factor = 1.0 if calibration is None else calibration.factor_of(elements_of(atoms))
-        return factor * np.linalg.norm(rows, axis=-1)
+        return 1.0 if calibration is None else calibration.factor_of(elements_of(atoms))

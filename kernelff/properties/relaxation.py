@@ -5,6 +5,7 @@ from ase.filters import FrechetCellFilter, StrainFilter
 from ase.optimize import BFGS, FIRE
 
 _VOLUME_RANGE = (0.4, 2.5)  # of the start; beyond, the model has lost the crystal
+_MOST_ATOMS = 1e6
 
 
 def relax_atoms(atoms, calculator, *, fmax=1e-3, steps=500, optimizer=FIRE):
@@ -140,8 +141,32 @@ def supercell_of(atoms, min_length):
     -------
     ase.Atoms
     """
+    return atoms.repeat(repeats_of(atoms, min_length))
+
+
+def repeats_of(atoms, min_length):
+    """How often `supercell_of` repeats the cell along each vector.
+
+    Parameters
+    ----------
+    atoms : ase.Atoms
+    min_length : float
+        Å.
+
+    Returns
+    -------
+    list of int
+
+    Raises
+    ------
+    ValueError
+        If that makes more than a million atoms.
+    """
     heights = 1 / np.linalg.norm(atoms.cell.reciprocal().array, axis=1)
-    return atoms.repeat([max(1, int(np.ceil(min_length / height - 1e-6))) for height in heights])
+    repeats = [max(1, int(np.ceil(min_length / height - 1e-6))) for height in heights]
+    if not 0 < min_length or len(atoms) * np.prod(repeats, dtype=float) > _MOST_ATOMS:
+        raise ValueError(f"min_length: must be positive and make a supercell of use, got {min_length} Å; 10 is usual")
+    return repeats
 
 
 def _require_finite(atoms):
