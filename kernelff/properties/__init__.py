@@ -7,14 +7,17 @@ from kernelff.properties.phonons import Phonons, phonons
 from kernelff.properties.point_defects import Vacancy, vacancies, vacancy_energy
 from kernelff.properties.relaxation import relax_atoms, relax_crystal, relax_volume, supercell_of
 from kernelff.properties.surfaces import Surface, surfaces
+from kernelff.properties.survey import PropertyRow, Survey, survey
 
 __all__ = [
     "Barrier",
     "ElasticConstants",
     "EquationOfState",
     "Phonons",
+    "PropertyRow",
     "Stiffness",
     "Surface",
+    "Survey",
     "Vacancy",
     "barrier",
     "elastic_constants",
@@ -26,6 +29,7 @@ __all__ = [
     "stiffness",
     "supercell_of",
     "surfaces",
+    "survey",
     "vacancies",
     "vacancy_energy",
     "vacancy_jump",

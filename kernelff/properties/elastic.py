@@ -86,7 +86,7 @@ class Stiffness:
             least = 1e-3 * np.abs(self.tensor).max()
             pairs = [(i, j) for i in range(6) for j in range(i, 6) if abs(self.tensor[i, j]) > least]
             found = {f"C{i + 1}{j + 1}": self._with_std(lambda c, i=i, j=j: c[i, j]) for i, j in pairs}
-        for which, name in enumerate(("bulk modulus", "shear modulus")):
+        for which, name in enumerate(("bulk modulus by Hill", "shear modulus by Hill")):
             found[name] = self._with_std(lambda c, which=which: _hill(c)[which])
         return found
 

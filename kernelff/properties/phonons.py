@@ -35,7 +35,7 @@ class Phonons:
     lowest : float
         Lowest frequency on the path and the mesh, THz.
     lowest_point : str
-        Where on the path the lowest is, or "the mesh".
+        "at X", "between G and X" or "on the mesh".
     drift : float
         Largest acoustic frequency at the zone centre before the sum rule was imposed, THz (signed as frequencies).
     zero_point_energy : float
@@ -198,10 +198,10 @@ def _path(cell):
 
 
 def _lowest(legs, labels, on_mesh):
-    best, where = float(on_mesh.min()), "the mesh"
+    best, where = float(on_mesh.min()), "on the mesh"
     for (a, b), leg in zip(labels, legs, strict=True):
         k = int(np.argmin(leg.min(axis=1)))
         if leg[k].min() < best - 1e-6:
             best = float(leg[k].min())
-            where = a if k == 0 else b if k == len(leg) - 1 else f"between {a} and {b}"
+            where = f"at {a}" if k == 0 else f"at {b}" if k == len(leg) - 1 else f"between {a} and {b}"
     return best, where
