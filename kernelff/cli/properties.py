@@ -17,7 +17,7 @@ from kernelff.cli.structures import read_structure
 from kernelff.cli.tables import rich_table
 from kernelff.io.mtp import SUFFIXES
 from kernelff.io.safe_file import write_whole
-from kernelff.properties.survey import KINDS, survey
+from kernelff.properties.overview import KINDS, survey
 from kernelff.report.property_report import property_report, rows_table
 
 

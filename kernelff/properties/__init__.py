@@ -3,11 +3,11 @@
 from kernelff.properties.barriers import Barrier, barrier, vacancy_jump
 from kernelff.properties.elastic import ElasticConstants, Stiffness, elastic_constants, stiffness
 from kernelff.properties.equation_of_state import EquationOfState, equation_of_state, volume_scan
+from kernelff.properties.overview import PropertyRow, Survey, survey
 from kernelff.properties.phonons import Phonons, phonons
 from kernelff.properties.point_defects import Vacancy, vacancies, vacancy_energy
 from kernelff.properties.relaxation import relax_atoms, relax_crystal, relax_volume, supercell_of
 from kernelff.properties.surfaces import Surface, surfaces
-from kernelff.properties.survey import PropertyRow, Survey, survey
 
 __all__ = [
     "Barrier",

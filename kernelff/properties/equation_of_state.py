@@ -156,15 +156,29 @@ def _fit(volumes, energies):
     return np.array([volume, energy, modulus / GPa]), lambda v: fit.func(np.asarray(v), *fit.eos_parameters)
 
 
+def _minimum(volumes, energies):
+    """Volume and bulk modulus (GPa) of the same curve, which is a cubic in V^(-2/3) and so linear in the energies.
+
+    ASE's iterations end at an error that differences for derivatives would show.
+    """
+    scale = volumes.mean()
+    x = (volumes / scale) ** (-2 / 3)
+    curve = np.polynomial.Polynomial.fit(x, energies - energies.mean(), 3)
+    slope, bend = curve.deriv(), curve.deriv(2)
+    roots = np.real(slope.roots()[np.isreal(slope.roots())])
+    at = roots[np.argmax(bend(roots))]  # the minimum
+    volume = scale * at**-1.5
+    # V d2E/dV2 = E''(x) (dx/dV)^2 V where E'(x) = 0, with dx/dV = -2 x / (3 V)
+    return np.array([volume, bend(at) * (2 * at / 3) ** 2 / volume / GPa])
+
+
 def _standard_deviations(frames, volumes, energies, rows):
     """sds of the points and, by the derivatives of the fit with respect to each energy, of its results."""
     n_atoms = len(frames[0])
     found = [rows.potential.uncertainty(frame, derivatives=False).energy_std / n_atoms for frame in frames]
     step = 1e-3 * np.ptp(energies)
-    slopes = []
-    for k in range(len(energies)):
-        bump = step * (np.arange(len(energies)) == k)
-        slopes.append((_fit(volumes, energies + bump)[0] - _fit(volumes, energies - bump)[0]) / (2 * step))
+    bumps = step * np.eye(len(energies))
+    slopes = [(_minimum(volumes, energies + b) - _minimum(volumes, energies - b)) / (2 * step) for b in bumps]
     per_atom = np.array([rows.energy(frame) for frame in frames]) / n_atoms
-    volume, _, modulus = rows.std("energy", np.transpose(slopes) @ per_atom, frames[0])
+    volume, modulus = rows.std("energy", np.transpose(slopes) @ per_atom, frames[0])
     return {"energies_std": np.array(found), "volume_std": float(volume), "bulk_modulus_std": float(modulus)}

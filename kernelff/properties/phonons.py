@@ -111,7 +111,8 @@ def phonons(atoms, calculator, *, min_length=10.0, displacement=0.01, mesh=20, p
         forces.append(_forces(cell, calculator))
         if progress is not None:
             progress(len(forces), len(sets))
-    phonon.produce_force_constants(forces=forces, show_drift=False)
+    phonon.forces = forces
+    phonon.produce_force_constants(show_drift=False)
     drift = _acoustic(phonon)
     phonon.symmetrize_force_constants(show_drift=False)
     return _results(phonon, mesh, drift)
@@ -156,7 +157,8 @@ def _require_rest(atoms, calculator, fmax=0.01):
 
 def _acoustic(phonon):
     """The acoustic frequency at the zone centre that is furthest from zero, THz."""
-    found = phonon.get_frequencies([0, 0, 0])
+    phonon.run_qpoints([[0, 0, 0]])
+    found = phonon.qpoints.frequencies[0]
     acoustic = found[np.argsort(np.abs(found))[:3]]
     return float(acoustic[np.argmax(np.abs(acoustic))])
 
@@ -164,19 +166,19 @@ def _acoustic(phonon):
 def _results(phonon, mesh, drift):
     legs, labels = _path(phonon.primitive.cell)
     phonon.run_band_structure(legs)
-    bands = phonon.get_band_structure_dict()
+    bands = phonon.band_structure
     phonon.run_mesh([mesh] * 3, is_gamma_center=True)
     phonon.run_total_dos()
-    found, dos = phonon.get_mesh_dict(), phonon.get_total_dos_dict()
-    weights = found["weights"] / found["weights"].sum()
-    lowest, where = _lowest(bands["frequencies"], labels, found["frequencies"])
-    zero_point = 0.5 * _EV_PER_THZ * (weights @ np.maximum(found["frequencies"], 0.0)).sum()
+    found, dos = phonon.mesh, phonon.total_dos
+    weights = found.weights / found.weights.sum()
+    lowest, where = _lowest(bands.frequencies, labels, found.frequencies)
+    zero_point = 0.5 * _EV_PER_THZ * (weights @ np.maximum(found.frequencies, 0.0)).sum()
     return Phonons(
-        distances=[np.asarray(leg) for leg in bands["distances"]],
-        frequencies=[np.asarray(leg) for leg in bands["frequencies"]],
+        distances=[np.asarray(leg) for leg in bands.distances],
+        frequencies=[np.asarray(leg) for leg in bands.frequencies],
         labels=labels,
-        dos_frequencies=np.asarray(dos["frequency_points"]),
-        dos=np.asarray(dos["total_dos"]),
+        dos_frequencies=np.asarray(dos.frequency_points),
+        dos=np.asarray(dos.dos),
         lowest=lowest,
         lowest_point=where,
         drift=drift,

@@ -168,6 +168,7 @@ def _faces_alike(slab):
         energies = np.asarray(slab.get_potential_energies())
     except (PropertyNotImplementedError, NotImplementedError):
         return None
-    order = np.argsort(slab.positions[:, 2])
-    lower, upper = order[: len(order) // 2], order[-(len(order) // 2) :]
-    return bool(np.allclose(np.sort(energies[lower]), np.sort(energies[upper]), atol=1e-5))
+    z = slab.positions[:, 2]
+    depth = 0.5 * np.ptp(z) - _PLANE  # a plane in the middle belongs to both
+    lower, upper = np.sort(energies[z < z.min() + depth]), np.sort(energies[z > z.max() - depth])
+    return len(lower) == len(upper) and bool(np.allclose(lower, upper, atol=1e-5))
