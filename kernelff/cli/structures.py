@@ -26,7 +26,9 @@ def read_structure(text):
     """
     if Path(text).is_file():
         try:
-            return read(text)
+            atoms = read(text)
+            atoms.set_constraint()  # of a calculation that is over
+            return atoms
         except (UnknownFileTypeError, ValueError, IndexError, KeyError, AssertionError, StopIteration) as error:
             raise ValueError(f"{text}: ASE cannot read it ({error}); give a POSCAR, cif or xyz") from error
     words = text.split()
