@@ -67,6 +67,14 @@ def test_conventional_cell_gives_the_bands_of_the_primitive_one():
     assert found.frequencies[0].shape[1] == 3 and found.n_atoms == 32
 
 
+def test_left_handed_cell_is_turned():
+    crystal = relax_crystal(bulk("Cu", a=3.49), LennardJones(**NEAREST), fmax=1e-7)
+    expected = phonons(crystal, LennardJones(**NEAREST), min_length=6.0, mesh=4)
+    crystal.set_cell(crystal.cell.array[[1, 0, 2]])
+    found = phonons(crystal, LennardJones(**NEAREST), min_length=6.0, mesh=4)
+    assert found.highest == pytest.approx(expected.highest, rel=1e-4)
+
+
 def test_stretched_crystal_has_imaginary_modes():
     found = phonons(bulk("Cu", a=4.1), LennardJones(**NEAREST), min_length=6.0, mesh=4)
     assert not found.stable and found.lowest < -0.5

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -171,10 +173,13 @@ def _vacancy_rows(found):
 
 
 def _surface_rows(found):
-    rows = []
+    rows, cuts = [], Counter(one.miller for one in found)
+    numbers = defaultdict(itertools.count)
     for one in found:
         faces = {True: "both faces alike", False: "mean of two unlike faces", None: "faces not compared"}
         name = f"surface ({' '.join(map(str, one.miller))}) {one.cut}"
+        if cuts[one.miller] > 1:
+            name += f", cut {next(numbers[one.miller]) + 1}"
         remark = f"{faces[one.faces_alike]}, {one.n_atoms} atoms, unrelaxed {one.unrelaxed_energy:.3f}"
         rows.append(PropertyRow("surfaces", name, "J/m^2", one.energy, one.energy_std, remark))
     return rows

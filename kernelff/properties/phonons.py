@@ -124,6 +124,9 @@ def _phonopy_of(atoms, min_length, displacement):
         from phonopy.structure.atoms import PhonopyAtoms
     except ImportError as error:
         raise ImportError("phonons need phonopy: pip install 'kernelff[phonons]'") from error
+    if atoms.cell.handedness < 0:  # which phonopy refuses
+        atoms = atoms.copy()
+        atoms.set_cell(atoms.cell.array[[1, 0, 2]])
     cell = PhonopyAtoms(
         symbols=atoms.get_chemical_symbols(), cell=atoms.cell.array, scaled_positions=atoms.get_scaled_positions(),
         masses=atoms.get_masses(),
