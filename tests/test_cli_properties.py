@@ -65,7 +65,7 @@ def test_table_files_and_report(folder):
 
 
 def test_words_csv_and_no_posterior(folder):
-    arguments = [folder / "compact.kff", "Cu fcc 3.6", "--what", "eos", "-o", folder / "cu.csv"]
+    arguments = [folder / "compact.kff", "Cu fcc 3.6", "--what", "eos", "--volume-range", 0.04, "-o", folder / "cu.csv"]
     code, output = run(*arguments)
     assert code == 0 and "carries no posterior" in output
     with (folder / "cu.csv").open() as file:
@@ -87,6 +87,7 @@ def test_primitive_cell_is_named_where_miller_indices_depend_on_it(folder):
         (["Cu fcc long"], "could not convert"),
         (["Cu cubic-ish 3.6"], "formula, crystal structure (fcc"),
         (["Cu fcc -3.6"], "lengths are in Å"),
+        (["Cu fcc 3.6", "--volume-range", "2"], "volume_range: must lie between"),
         (["water.xyz"], "give a bulk cell"),
         (["notes.txt"], "ASE cannot read it"),
         (["Cu fcc 3.6", "--what", "eos,dos"], "got dos"),

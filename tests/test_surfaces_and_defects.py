@@ -10,6 +10,7 @@ from ase.units import GPa
 
 from kernelff.properties import (
     Stiffness,
+    Survey,
     barrier,
     elastic_constants,
     equation_of_state,
@@ -22,7 +23,7 @@ from kernelff.properties import (
     vacancies,
     vacancy_jump,
 )
-from kernelff.properties.overview import _surface_rows
+from kernelff.properties.overview import _surface_rows, _warnings
 from kernelff.properties.surfaces import JOULE_PER_M2
 
 NEAREST = {"sigma": 2.2, "epsilon": 1.0, "rc": 3.2, "smooth": True}  # reaches the first shell alone
@@ -88,6 +89,13 @@ def test_stiffness_of_a_hexagonal_crystal_is_the_curvature_of_relaxed_energies(h
     assert c[0, 0] == pytest.approx(c[1, 1], rel=1e-3) and c[3, 3] == pytest.approx(c[4, 4], rel=1e-3)
     clamped = stiffness(atoms, calculator, fmax=RIGID)
     assert clamped.tensor[0, 0] > c[0, 0] + 0.01 * abs(c[0, 0])
+
+
+def test_constants_that_contradict_each_other_are_told():
+    found = Survey(None, found={"elastic": Stiffness(np.diag([100.0] * 6), asymmetry=20.0)})
+    assert "differ by up to 20 GPa" in _warnings("elastic", found)[0]
+    found.found["elastic"] = Stiffness(np.diag([100.0] * 5 + [-1.0]), asymmetry=0.0)
+    assert "unstable against a small strain" in _warnings("elastic", found)[0]
 
 
 def test_isotropic_stiffness_has_its_own_moduli():

@@ -31,6 +31,9 @@ def properties(
     min_length: Annotated[
         float, typer.Option(help="Distance between copies of a defect or displaced atom, Å, at least.")
     ] = 10.0,
+    volume_range: Annotated[
+        float, typer.Option(help="Of the equation of state: volumes from 1 - this to 1 + this.")
+    ] = 0.08,
     mu: Annotated[
         str | None, typer.Option(help="Chemical potentials for vacancies, eV per atom, as Ga=-3.1,As=-4.5.")
     ] = None,
@@ -46,7 +49,7 @@ def properties(
     with console.status("relaxing the crystal") as status:
         found = survey(
             atoms, potential.calculator(), wanted, miller=parse_miller(miller), min_length=min_length,
-            chemical_potentials=parse_potentials(mu), status=status.update,
+            chemical_potentials=parse_potentials(mu), volume_range=volume_range, status=status.update,
         )  # fmt: skip
     title = f"{found.crystal.get_chemical_formula('metal')} by {model.name}"
     if found.rows:

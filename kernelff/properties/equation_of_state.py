@@ -43,6 +43,11 @@ class EquationOfState:
     lattice_constant_std: float | None = None
     bulk_modulus_std: float | None = None
 
+    @property
+    def residual(self):
+        """Largest distance of a point from the fitted curve, eV/atom; a bulk modulus is as good as the fit."""
+        return float(np.abs(self.curve(self.volumes) - self.energies).max())
+
     def curve(self, volumes):
         """The fitted energies (eV/atom) at volumes (Å^3/atom)."""
         return _fit(self.volumes, self.energies)[1](volumes)

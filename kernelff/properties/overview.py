@@ -18,6 +18,7 @@ from kernelff.properties.relaxation import relax_crystal, require_crystal
 from kernelff.properties.surfaces import surfaces
 
 KINDS = ("eos", "elastic", "vacancy", "surfaces", "barrier", "phonons")
+_ASYMMETRY = 0.03  # of the largest constant
 _CENTRED = {"FCC": "cubic", "BCC": "cubic", "BCT": "tetragonal", "ORCF": "orthorhombic", "ORCI": "orthorhombic"}
 
 
@@ -71,7 +72,7 @@ class Survey:
 
 def survey(
     atoms, calculator, what=("eos", "elastic"), *, miller=((1, 0, 0), (1, 1, 0), (1, 1, 1)), min_length=10.0,
-    chemical_potentials=None, status=None,
+    chemical_potentials=None, volume_range=0.08, status=None,
 ):  # fmt: skip
     """Relax a crystal and compute properties of it; what fails does not keep the others from being computed.
 
@@ -88,6 +89,8 @@ def survey(
         Smallest distance between copies of a defect or of a displaced atom, Å.
     chemical_potentials : dict, optional
         See `vacancies`.
+    volume_range : float
+        Of the equation of state, see `equation_of_state`.
     status : callable, optional
         Called with a text before each part.
 
@@ -109,7 +112,9 @@ def survey(
     say("relaxing the crystal")
     result = Survey(relax_crystal(atoms, calculator))
     parts = {
-        "eos": lambda crystal: equation_of_state(crystal, calculator, relax=True, error_bars=True),
+        "eos": lambda crystal: equation_of_state(
+            crystal, calculator, volume_range=volume_range, relax=True, error_bars=True
+        ),
         "elastic": lambda crystal: stiffness(crystal, calculator, error_bars=True),
         "vacancy": lambda crystal: vacancies(
             crystal, calculator, min_length=min_length, chemical_potentials=chemical_potentials, error_bars=True
@@ -126,7 +131,7 @@ def survey(
         say(f"computing {kind}")
         try:
             result.found[kind] = parts[kind](result.crystal)
-        except RuntimeError as error:
+        except (RuntimeError, ValueError) as error:
             result.failures[kind] = str(error)
             continue
         result.rows += _ROWS[kind](result.found[kind])
@@ -144,11 +149,13 @@ def _check(atoms, what):
 
 
 def _eos_rows(found):
+    reach = f"volumes up to {100 * (found.volumes[-1] / found.volume - 1):.0f} % from the minimum"
+    remark = f"the fit misses a point by {1e3 * found.residual:.2g} meV/atom, {reach}"
     return [
         PropertyRow("eos", "lattice constant a", "Å", found.lattice_constant, found.lattice_constant_std),
         PropertyRow("eos", "volume", "Å^3/atom", found.volume, found.volume_std),
         PropertyRow("eos", "energy", "eV/atom", found.energy, _at_minimum(found)),
-        PropertyRow("eos", "bulk modulus", "GPa", found.bulk_modulus, found.bulk_modulus_std),
+        PropertyRow("eos", "bulk modulus", "GPa", found.bulk_modulus, found.bulk_modulus_std, remark),
     ]
 
 
@@ -206,6 +213,11 @@ _ROWS = {
 
 def _warnings(kind, result):
     found = result.found[kind]
+    if kind == "elastic" and found.asymmetry > _ASYMMETRY * np.abs(found.tensor).max():
+        return [
+            f"elastic constants C_ij and C_ji differ by up to {found.asymmetry:.3g} GPa: do not trust them. The "
+            "strained cells relaxed to other states, or the model's forces do not fit its energies"
+        ]
     if kind == "elastic" and not found.stable:
         return ["the crystal is unstable against a small strain: an eigenvalue of its elastic constants is negative"]
     if kind == "phonons" and not found.stable:
