@@ -10,6 +10,7 @@ from kernelff.cli.convert import convert
 from kernelff.cli.evaluate import evaluate
 from kernelff.cli.fit import fit
 from kernelff.cli.info import info
+from kernelff.cli.properties import properties
 from kernelff.cli.quickstart import quickstart
 from kernelff.cli.tune import tune
 
@@ -45,5 +46,6 @@ app.command()(check)
 app.command()(fit)
 app.command()(tune)
 app.command()(evaluate)
+app.command()(properties)
 app.command()(info)
 app.command()(convert)

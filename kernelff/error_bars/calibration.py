@@ -86,7 +86,11 @@ class KindCalibration:
     @property
     def factor(self):
         """Calibrated over posterior sd in the middle of the held-out labels."""
-        knots, stds = self.curves[""]
+        return self.factor_of("")
+
+    def factor_of(self, elements):
+        """The factor for frames of a set of elements; that of all frames where these have no curve of their own."""
+        knots, stds = self.curves.get(elements, self.curves[""])
         middle = len(knots) // 2
         return stds[middle] / knots[middle]
 
