@@ -22,9 +22,11 @@ AVX512 = ["-mavx512f", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma", "-mprefer-
 ISAS = {"base": (2, [])} | ({"avx2": (4, ["-mavx2", "-mfma"]), "avx512": (8, AVX512)} if X86 else {})
 SHARED = ["ext/lanes.h", "ext/centres.h", "ext/dispatch.h", "ext/centres.pxi"]
 MOMENTS = [f"ext/moments{part}" for part in (".c", "_derivatives.h", "_coefficients.h", ".h")]
-# module -> its source, then what that includes
+SOAP = [f"ext/soap{part}" for part in ("_derivatives.h", "_adjoint.h", "_expansion.h", "_scratch.h", ".h")]
+GAP = ["ext/gap_products.h", "ext/gap.h", "ext/gap.pxi"]
+# module -> its sources, then what these include
 LOOPS = {
-    "kernelff._soap": ["ext/soap.c", "ext/soap_derivatives.h", "ext/soap.h", *SHARED],
+    "kernelff._soap": ["ext/soap.c", "ext/gap.c", *SOAP, *GAP, *SHARED],
     "kernelff._symmetry": ["ext/symmetry.c", "ext/symmetry.h", *SHARED],
     "kernelff._moments": [*MOMENTS, *SHARED],
 }
@@ -41,7 +43,7 @@ class BuildPerIsa(build_ext):
     def compile_isa(self, isa, sources):
         lanes, flags = ISAS[isa]
         return self.compiler.compile(
-            sources[:1],
+            [source for source in sources if source.endswith(".c")],
             output_dir=f"{self.build_temp}/{isa}",
             macros=[("ISA", isa), ("LANES", str(lanes))],
             extra_postargs=FLAGS + flags,
@@ -62,7 +64,10 @@ class SourceDistribution(sdist):
 loops = [
     Extension(
         module,
-        [f"ext/{module.removeprefix('kernelff.')}.pyx", sources[0].replace(".c", "_dispatch.c")],
+        [
+            f"ext/{module.removeprefix('kernelff.')}.pyx",
+            *[source.replace(".c", "_dispatch.c") for source in sources if source.endswith(".c")],
+        ],
         include_dirs=["ext"],
         define_macros=[("KERNELFF_X86", None)] if X86 else [],
         extra_compile_args=FLAGS,

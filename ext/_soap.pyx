@@ -20,6 +20,7 @@ cdef extern from "soap.h":
         double cutoff
         const soap_table *tables
         const int32_t *table_of
+        const int32_t *channels_of
         const double *central
         int n_channels, n_features
 
@@ -104,6 +105,9 @@ cdef class Loops(CentreLoops):
         self.plan_at, self.n_columns = &self.plan, self.plan.n_features
         if (centre.shape[0], centre.shape[1]) != (self.plan.n_species + 1, self.plan.n_channels):
             raise ValueError(f"central: must be {self.plan.n_species + 1} rows of {self.plan.n_channels} channels.")
+
+
+include "gap.pxi"
 
 
 def _to_lanes(values, lanes):

@@ -23,4 +23,19 @@ typedef struct {
     int (*backward)(const void *plan, const centre_pairs *, const double *dE_dq, double *dE_dr);
 } centre_loops;
 
+/* Local energies and pair gradients of a model whose weights are part of `plan`: what a calculator or an MD loop runs.
+ *
+ * A plan is immutable. Each thread brings scratch of its own, 64-byte aligned, of scratch_size() bytes for the largest
+ * number of pairs that a centre of its ranges has; it carries nothing from call to call. evaluate() allocates nothing
+ * and cannot fail. A centre's numbers are the same to the last bit in whatever range it is evaluated; ranges of
+ * hundreds of centres are fastest. centre_pairs.species are the numbers that the plan knows elements by. */
+typedef struct {
+    const char *isa;
+    int lanes;
+    int64_t (*scratch_size)(const void *plan, int64_t most_pairs);
+    /* energies [stop - start] += e_i, gradients [pairs of these centres][3] += de_i/dr_ij; the terms of a potential
+     * add up in the same arrays. Without gradients (NULL) energies alone. */
+    void (*evaluate)(const void *plan, const centre_pairs *, void *scratch, double *energies, double *gradients);
+} centre_kernel;
+
 #endif

@@ -1,6 +1,7 @@
 """What the doors to the compiled descriptors have in common; included by each of them."""
 
 from libc.stdint cimport int32_t, int64_t
+from libc.stdlib cimport free
 
 
 cdef extern from "centres.h":
@@ -17,6 +18,15 @@ cdef extern from "centres.h":
         int (*compute)(const void *, const centre_pairs *, double *) noexcept nogil
         int (*gradients)(const void *, const centre_pairs *, double *, double *) noexcept nogil
         int (*backward)(const void *, const centre_pairs *, const double *, double *) noexcept nogil
+
+    ctypedef struct centre_kernel:
+        const char *isa
+        int64_t (*scratch_size)(const void *, int64_t) noexcept nogil
+        void (*evaluate)(const void *, const centre_pairs *, void *, double *, double *) noexcept nogil
+
+
+cdef extern from "stdlib.h":
+    int posix_memalign(void **, size_t, size_t) nogil
 
 
 cdef class CentreLoops:
@@ -77,6 +87,47 @@ cdef class CentreLoops:
                 status = self.loops.backward(self.plan_at, &pairs, &dE_dq[0, 0], &out[0, 0])
             _raise(status)
         return dE_dr
+
+
+cdef class CentreKernel:
+    """Compiled model bound to its weights; a subclass keeps the plan and sets the attributes below."""
+
+    cdef const void *plan_at
+    cdef const centre_kernel *kernel
+    cdef int64_t n_elements  # elements are numbers below this
+
+    @property
+    def isa(self):
+        return self.kernel.isa.decode()
+
+    @property
+    def address(self):
+        """Where C finds the centre_kernel and the plan, as two whole numbers; they live as long as this object."""
+        return <size_t>self.kernel, <size_t>self.plan_at
+
+    def evaluate(self, const int64_t[::1] first, const int64_t[::1] j, const double[:, ::1] vectors,
+                 const int32_t[::1] elements, int64_t start, int64_t stop):
+        """Local energies (stop - start,) and de_i/dr_ij (their pairs, 3) of centres start..stop-1."""
+        cdef int64_t n_pairs = first[stop] - first[start] if stop > start else 0
+        cdef int64_t i, most = 0
+        energies, gradients = np.zeros(max(stop - start, 0)), np.zeros((n_pairs, 3))
+        if stop <= start:
+            return energies, gradients
+        for i in range(elements.shape[0]):
+            if not 0 <= elements[i] < self.n_elements:
+                raise ValueError(f"elements: {elements[i]} of atom {i} is not from 0 to {self.n_elements - 1}.")
+        for i in range(start, stop):
+            most = max(most, first[i + 1] - first[i])
+        cdef centre_pairs pairs = _pairs(first, j, vectors, elements, start, stop)
+        cdef double[::1] e = energies
+        cdef double[:, ::1] g = gradients
+        cdef double *g_at = &g[0, 0] if n_pairs else NULL
+        cdef void *scratch = NULL
+        _raise(posix_memalign(&scratch, 64, self.kernel.scratch_size(self.plan_at, most)))
+        with nogil:
+            self.kernel.evaluate(self.plan_at, &pairs, scratch, &e[0], g_at)
+            free(scratch)
+        return energies, gradients
 
 
 cdef centre_pairs _pairs(const int64_t[::1] first, const int64_t[::1] j, const double[:, ::1] vectors,

@@ -41,6 +41,8 @@ typedef struct {
     double cutoff;
     const soap_table *tables;
     const int32_t *table_of;         /* [n_species (centre)][n_species (neighbour)] -> index in tables */
+    const int32_t *channels_of;      /* number of an element in centre_pairs -> its place among n_species, < 0:
+                                        not seen; NULL: they are the same */
     const double *central;           /* [1 + n_species (centre)][n_channels]: added to c_n00; row 0 for an
                                         element without channels */
     /* filled by soap_plan_init */

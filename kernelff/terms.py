@@ -15,6 +15,7 @@ from itertools import pairwise
 import numpy as np
 
 from kernelff.basis_term import BasisTerm
+from kernelff.compiled import can_compile, compile_environments
 from kernelff.descriptors import descriptor_from_state, descriptor_to_state
 from kernelff.gradient_block import GradientBlock
 from kernelff.kernels import DotProduct, RadialBasis, SquaredExponential, squares
@@ -53,6 +54,10 @@ class EnvironmentTerm:
         self.columns = dict(zip(self.sparse_points, bounds, strict=True))
         self.n_functions = int(ends[-1])
         self.cutoff = descriptor.cutoff
+        self._bound = None  # (weights, their compiled kernel)
+
+    def __getstate__(self):
+        return self.__dict__ | {"_bound": None}  # a kernel holds pointers
 
     @property
     def blocks(self):
@@ -98,6 +103,26 @@ class EnvironmentTerm:
 
     def evaluate(self, neighbors, weights):
         """Local energies (n_atoms,) and pair gradients de_i/dr_ij (n_pairs, 3) for weights (n_functions,)."""
+        kernel = self.compiled(weights)
+        if kernel is None:
+            return self.evaluate_by_parts(neighbors, weights)
+        first, j, vectors, _ = self.descriptor.plain(neighbors)
+        return kernel.evaluate(first, j, vectors, neighbors.numbers.astype(np.int32), 0, neighbors.n_atoms)
+
+    def compiled(self, weights):
+        """Kernel with these weights bound in, kept until others come; None for a covariance that has none.
+
+        It knows elements by their atomic numbers.
+        """
+        if not can_compile(self.descriptor, self.kernel):
+            return None
+        bound = self._bound  # one look: another thread may put another pair there
+        if bound is None or not np.array_equal(bound[0], weights):
+            bound = self._bound = (np.array(weights), compile_environments(self, weights))
+        return bound[1]
+
+    def evaluate_by_parts(self, neighbors, weights):
+        """`evaluate` for any descriptor and covariance: features, products, adjoint one after the other."""
         energies = np.zeros(neighbors.n_atoms)
         dE_dq = np.zeros((neighbors.n_atoms, self.descriptor.n_features))
         q_af = self.descriptor.compute(neighbors)

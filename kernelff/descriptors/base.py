@@ -96,7 +96,7 @@ class EnvironmentFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
 class EnvironmentDescriptor:
     """A built descriptor of environments over compiled loops.
 
-    A subclass has `cutoff`, `species`, `n_features` and `_loops`, an object with compute, gradients and backward
+    A subclass has `cutoff`, `species`, `n_features` and `loops`, an object with compute, gradients and backward
     on plain arrays.
     """
 
@@ -105,7 +105,7 @@ class EnvironmentDescriptor:
     @property
     def isa(self):
         """Instruction set of the loops in use."""
-        return self._loops.isa
+        return self.loops.isa
 
     def compute(self, neighbors, centres=None):
         """Features.
@@ -129,7 +129,7 @@ class EnvironmentDescriptor:
         """
         start, stop, step = (centres or slice(None)).indices(neighbors.n_atoms)
         require(step == 1, "centres", centres, "a slice with step 1")
-        return self._loops.compute(*self._plain(neighbors), start, max(start, stop))
+        return self.loops.compute(*self.plain(neighbors), start, max(start, stop))
 
     def gradients(self, neighbors, start=0, stop=None):
         """Features of centres start..stop-1 and their derivatives, for fitting.
@@ -141,7 +141,7 @@ class EnvironmentDescriptor:
             dq_i/dr_ij in list order, 1/Å; r_jk of a triplet counts as r_ik - r_ij.
         """
         start, stop, _ = slice(start, stop).indices(neighbors.n_atoms)
-        return self._loops.gradients(*self._plain(neighbors), start, max(start, stop))
+        return self.loops.gradients(*self.plain(neighbors), start, max(start, stop))
 
     def backward(self, neighbors, dE_dq):
         """Carry local-energy derivatives back to pair vectors, without forming dq/dr.
@@ -160,9 +160,10 @@ class EnvironmentDescriptor:
         dE_dq = np.ascontiguousarray(dE_dq, dtype=float)
         expected = (neighbors.n_atoms, self.n_features)
         require(dE_dq.shape == expected, "dE_dq", dE_dq.shape, f"of shape {expected}")
-        return self._loops.backward(*self._plain(neighbors), 0, neighbors.n_atoms, dE_dq)
+        return self.loops.backward(*self.plain(neighbors), 0, neighbors.n_atoms, dE_dq)
 
-    def _plain(self, neighbors):
+    def plain(self, neighbors):
+        """What the compiled loops take of a list: first, j, vectors and the elements' places in `species`."""
         check_list(neighbors, self.cutoff)
         index = species_index(neighbors.numbers, self.species, self.ignore_others)
         return neighbors.first, neighbors.j, neighbors.vectors, index

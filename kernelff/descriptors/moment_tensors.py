@@ -142,7 +142,7 @@ class MomentDescriptor(EnvironmentDescriptor):
         self.min_dist, self.cutoff, self.scaling = map(float, lengths)
         self.coefficients = checked_coefficients(coefficients, self.species, len(tables.degree))
         self._tables = tables
-        self._loops = Loops(arrays, self.coefficients, self.min_dist, self.cutoff, self.scaling, isa)
+        self.loops = Loops(arrays, self.coefficients, self.min_dist, self.cutoff, self.scaling, isa)
 
     def radial_functions(self, r):
         """f_mu and slopes at distances r (n,), Å: two arrays of shape (n, n_species, n_species, n_mu)."""
@@ -191,10 +191,10 @@ class MomentDescriptor(EnvironmentDescriptor):
         odd = weights[~np.isfinite(weights)].tolist()
         require(not odd, "weights", odd[:3], "finite numbers")
         start, stop, _ = slice(start, stop).indices(neighbors.n_atoms)
-        plain = *self._plain(neighbors), start, max(start, stop)
+        plain = *self.plain(neighbors), start, max(start, stop)
         one_centre = self.coefficients.shape[1:]
         tangents = _tangents(self._tables, one_centre, self.isa)
-        values, rows = self._loops.coefficient_gradients(*plain, tangents, weights)
+        values, rows = self.loops.coefficient_gradients(*plain, tangents, weights)
         return values.reshape(len(values), *one_centre), rows
 
 
@@ -240,7 +240,7 @@ class MomentTensorsDescriptor(MomentDescriptor):
     def with_coefficients(self, coefficients):
         """This descriptor with other radial functions."""
         return type(self)(
-            self.species, self.graphs, coefficients, self.min_dist, self.cutoff, self.scaling, self._loops.isa
+            self.species, self.graphs, coefficients, self.min_dist, self.cutoff, self.scaling, self.loops.isa
         )
 
     def up_to(self, level):
@@ -252,7 +252,7 @@ class MomentTensorsDescriptor(MomentDescriptor):
         graphs = [self.graphs[k] for k in kept]
         n_mu = 1 + max(graph.mus[0] for graph in graphs)
         coefficients = self.coefficients[:, :, :n_mu]
-        return type(self)(self.species, graphs, coefficients, self.min_dist, self.cutoff, self.scaling, self._loops.isa)
+        return type(self)(self.species, graphs, coefficients, self.min_dist, self.cutoff, self.scaling, self.loops.isa)
 
     def to_state(self):
         """Plain data: a JSON-able dict and arrays."""

@@ -249,8 +249,8 @@ class SOAPDescriptor(EnvironmentDescriptor):
         knots, table_of, own = channel_tables(table.knots, own, n_species, everywhere, mixing)
         tables = [(table.split, table.steps, table.n_intervals, one) for one in knots]
         shared, normalize = mixing is not None, bool(params["normalize"])
-        self._loops = Loops(self.cutoff, tables, table_of, own, shared, normalize, isa)
-        self.n_features = self._loops.n_features
+        self.loops = Loops(self.cutoff, tables, table_of, own, shared, normalize, isa)
+        self.n_features = self.loops.n_features
 
     def to_state(self):
         """Plain data: a JSON-able dict and arrays, tables included."""

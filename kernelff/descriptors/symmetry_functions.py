@@ -152,7 +152,7 @@ class SymmetryFunctionsDescriptor(EnvironmentDescriptor):
         shape = (1 if species is None else len(species), self.n_features)
         for name, array in (("scale", self.scale), ("shift", self.shift)):
             require(array.shape == shape, name, array.shape, f"of shape {shape}")
-        self._loops = Loops(loop_tables(self.functions, species, self.scale, self.shift), cutoff_function, isa)
+        self.loops = Loops(loop_tables(self.functions, species, self.scale, self.shift), cutoff_function, isa)
 
     def scaled_to(self, frames):
         """This descriptor with features of mean 0 and standard deviation 1 over the frames.

@@ -1,0 +1,61 @@
+/* Gaussian approximation potential on SOAP: local energies and pair gradients with weights bound in.
+ *
+ *     e_i = sum_s w_s (q_i . x_s)^zeta      x_s, w_s, zeta of the set that the element of centre i belongs to
+ *
+ * Plain C without Python. To run one from C or C++:
+ *
+ *     soap_plan soap = {...};                        sizes, tables, central (soap.h); then soap_plan_init(&soap)
+ *     gap_set sets[n_sets];                          gap_set_points(&sets[k], n_features, n, x, w, zeta) each
+ *     gap_plan plan = {&soap, n_sets, sets, set_of};
+ *     const centre_kernel *kernel = gap_loops_find("avx512");
+ *     void *scratch = aligned_alloc(64, kernel->scratch_size(&plan, most_pairs));    one per thread
+ *     kernel->evaluate(&plan, &pairs, scratch, energies, gradients);                 adds; zero them before
+ *     gap_set_free(&sets[k]);
+ *
+ * The knots of soap_table have rows of kernel->lanes numbers, so the tables go with the instruction set.
+ * Lengths in Angstrom, energies in the unit of w (eV), float64 throughout.
+ */
+#ifndef KERNELFF_GAP_H
+#define KERNELFF_GAP_H
+
+#include "centres.h"
+#include "soap.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { GAP_PANEL = 8 }; /* rows of a matrix that are packed together */
+
+/* How a set gives e(q) and de/dq. */
+enum {
+    GAP_POWER,     /* sum_s w_s (q.x_s)^zeta from the rows x_s */
+    GAP_QUADRATIC, /* q'Aq from the rows of A = sum_s w_s x_s x_s': zeta = 2 with many sparse points */
+    GAP_LINEAR     /* q.v, v = sum_s w_s x_s: zeta = 1 */
+};
+
+typedef struct {
+    int form;
+    double zeta;          /* >= 1; q.x < 0 counts as 0 where zeta is no whole number */
+    int64_t n_panels;
+    double *rows;         /* [n_panels][round_up(n_features, 8)][GAP_PANEL], zeros in the pads */
+    double *weights;      /* w_s, [n_panels][GAP_PANEL]; with GAP_LINEAR v, [round_up(n_features, 8)] */
+} gap_set;
+
+typedef struct {
+    const soap_plan *soap;
+    int n_sets;
+    const gap_set *sets;
+    const int32_t *set_of; /* number of an element in centre_pairs -> its set, < 0: no energy from this term */
+} gap_plan;
+
+/* Fill a set from n sparse points x [n][n_features] and weights w [n]; the form follows from zeta and the sizes.
+ * Returns 0, or 1 without memory. Both arrays stay the caller's. */
+int gap_set_points(gap_set *set, int64_t n_features, int64_t n, const double *x, const double *w, double zeta);
+void gap_set_free(gap_set *set);
+const centre_kernel *gap_loops_find(const char *isa); /* "base", "avx2", "avx512"; NULL if not here */
+
+#ifdef __cplusplus
+}
+#endif
+#endif

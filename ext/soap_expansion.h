@@ -1,0 +1,286 @@
+/* First half of the SOAP loops: neighbours -> expansion -> power spectrum of one centre. */
+#ifndef KERNELFF_SOAP_EXPANSION_H
+#define KERNELFF_SOAP_EXPANSION_H
+
+#include "soap_scratch.h"
+
+/* ---- geometry, harmonics, radial functions ------------------------------------------------------ */
+
+/* The place of atom i's element among those with channels; < 0: not seen. */
+INLINE int32_t element(const soap_plan *plan, const centre_pairs *pairs, int64_t i)
+{
+    return plan->channels_of ? plan->channels_of[pairs->species[i]] : pairs->species[i];
+}
+
+/* Pairs of centre i inside the cutoff, sorted by element; the last block is padded with r = cutoff. */
+static void gather(scratch *s, const soap_plan *plan, const centre_pairs *pairs, int64_t i)
+{
+    double cutoff2 = plan->cutoff * plan->cutoff;
+    int64_t n = 0;
+    for (int a = 0; a < plan->n_species; a++) {
+        s->species_start[a] = n;
+        for (int64_t p = pairs->first[i]; p < pairs->first[i + 1]; p++) {
+            const double *v = pairs->vectors + 3 * p;
+            s->x[n] = v[0], s->y[n] = v[1], s->z[n] = v[2];
+            s->pair[n] = p;
+            n += v[0] * v[0] + v[1] * v[1] + v[2] * v[2] < cutoff2 && element(plan, pairs, pairs->j[p]) == a;
+        }
+    }
+    s->species_start[plan->n_species] = s->n = n;
+    for (int g = 0; g <= plan->n_groups; g++)
+        s->group_start[g] = plan->shared ? g * n : s->species_start[g];
+    for (; n % LANES; n++)
+        s->x[n] = plan->cutoff, s->y[n] = s->z[n] = 0.0;
+    for (int64_t k = 0; k < n; k += LANES) {
+        vec x = *(vec *)(s->x + k), y = *(vec *)(s->y + k), z = *(vec *)(s->z + k);
+        vec r = square_root(x * x + y * y + z * z);
+        vec inverse = 1.0 / r;
+        *(vec *)(s->x + k) = x * inverse, *(vec *)(s->y + k) = y * inverse, *(vec *)(s->z + k) = z * inverse;
+        *(vec *)(s->r + k) = r, *(vec *)(s->inverse_r + k) = inverse;
+    }
+}
+
+/* Orthonormal real harmonics, row l^2 + l + m, of LANES unit vectors. */
+INLINE void harmonics_block(const soap_plan *plan, vec x, vec y, vec z, vec *out)
+{
+    vec cosine = ZERO + 1.0, sine = ZERO; /* (x + i y)^m */
+    for (int m = 0; m <= plan->l_max; m++) {
+        if (m > 0) {
+            vec previous = cosine;
+            cosine = previous * x - sine * y, sine = previous * y + sine * x;
+        }
+        vec p1 = ZERO + plan->legendre_start[m], p2 = ZERO;
+        for (int l = m; l <= plan->l_max; l++) {
+            vec p = p1;
+            if (l > m) {
+                p = plan->legendre_a[l][m] * (z * p1 - plan->legendre_b[l][m] * p2);
+                p2 = p1, p1 = p;
+            }
+            vec *row = out + l * l + l;
+            row[m] = p * cosine;
+            if (m > 0)
+                row[-m] = p * sine;
+        }
+    }
+}
+
+/* Quintic Hermite weights of the two knots' f, h f', h^2 f'' at t in [0, 1], then of the derivative by r. */
+INLINE void hermite(vec t, vec inverse_step, vec *w, const int derivatives)
+{
+    vec t2 = t * t, t3 = t2 * t, q = 1.0 - t, end = t3 * (10.0 + t * (6.0 * t - 15.0));
+    w[0] = 1.0 - end;
+    w[1] = t + t3 * (t * (8.0 - 3.0 * t) - 6.0);
+    w[2] = 0.5 * t2 * q * q * q;
+    w[3] = end;
+    w[4] = t3 * (t * (7.0 - 3.0 * t) - 4.0);
+    w[5] = 0.5 * t3 * q * q;
+    if (derivatives) {
+        vec slope = 30.0 * t2 * q * q * inverse_step;
+        w[6] = -slope;
+        w[7] = (1.0 + t2 * (t * (32.0 - 15.0 * t) - 18.0)) * inverse_step;
+        w[8] = (t + t2 * (t * (6.0 - 2.5 * t) - 4.5)) * inverse_step;
+        w[9] = slope;
+        w[10] = t2 * (t * (28.0 - 15.0 * t) - 12.0) * inverse_step;
+        w[11] = t2 * (1.5 + t * (2.5 * t - 4.0)) * inverse_step;
+    }
+}
+
+/* Lower knot and weights of every neighbour. */
+INLINE void locate(scratch *s, const soap_plan *plan, int centre_species, const int derivatives)
+{
+    int64_t knot_size = s->n_vectors * (plan->l_max + 1) * 3 * LANES;
+    int row = centre_species < 0 ? 0 : centre_species; /* -1: an element without channels */
+    for (int a = 0; a < plan->n_species; a++) {
+        const soap_table *table = plan->tables + plan->table_of[row * plan->n_species + a];
+        for (int64_t k = s->species_start[a]; k < s->species_start[a + 1]; k++) {
+            int outer = s->r[k] >= table->split;
+            double t = (s->r[k] - (outer ? table->split : 0.0)) * table->inverse_step[outer];
+            int64_t bin = (int64_t)t, last = table->n_intervals[outer] - 1;
+            bin = bin > last ? last : bin;
+            s->t[k] = t - (double)bin;
+            s->inverse_step[k] = table->inverse_step[outer];
+            s->knot[k] = table->knots + (bin + (outer ? table->n_intervals[0] + 1 : 0)) * knot_size;
+        }
+    }
+    for (int64_t k = 0; k < s->n; k += LANES)
+        hermite(*(vec *)(s->t + k), *(vec *)(s->inverse_step + k), (vec *)(s->weights + k * N_WEIGHTS), derivatives);
+}
+
+/* R_l, and R_l' - l R_l / r, of every neighbour. */
+INLINE void radial_all(scratch *s, const soap_plan *plan, const int derivatives)
+{
+    int64_t n_l = plan->l_max + 1, vector_size = n_l * 3, knot_size = s->n_vectors * vector_size;
+    for (int64_t v = 0; v < s->n_vectors; v++)
+        for (int64_t k = 0; k < s->n; k++) {
+            const vec *f = (const vec *)s->knot[k] + v * vector_size, *g = f + knot_size;
+            const double *weights = s->weights + k / LANES * LANES * N_WEIGHTS + k % LANES;
+            double inverse_r = s->inverse_r[k], w[N_WEIGHTS];
+            for (int u = 0; u < (derivatives ? N_WEIGHTS : N_WEIGHTS / 2); u++)
+                w[u] = weights[u * LANES];
+            vec *R = (vec *)s->radial + (v * s->capacity + k) * n_l;
+            vec *slope = (vec *)s->slope + (v * s->capacity + k) * n_l;
+            for (int64_t l = 0; l < n_l; l++, f += 3, g += 3) {
+                vec f0 = f[0], f1 = f[1], f2 = f[2], g0 = g[0], g1 = g[1], g2 = g[2];
+                R[l] = (w[0] * f0 + w[1] * f1 + w[2] * f2) + (w[3] * g0 + w[4] * g1 + w[5] * g2);
+                if (derivatives)
+                    slope[l] = (w[6] * f0 + w[7] * f1 + w[8] * f2) + (w[9] * g0 + w[10] * g1 + w[11] * g2) -
+                               (double)l * inverse_r * R[l];
+            }
+        }
+}
+
+/* ---- expansion ---------------------------------------------------------------------------------- */
+
+/* c[lm] = sum_k R_l(k) Y_lm(k) for `count` neighbouring rows of one degree, all in registers. */
+INLINE void expand_run(const int count, int64_t k0, int64_t k1, const vec *R, int64_t stride_R, const double *Y,
+                       int64_t block, double *c, int64_t stride_c)
+{
+    vec sum[MAX_ACCUMULATORS];
+#pragma GCC unroll 16
+    for (int q = 0; q < count; q++)
+        sum[q] = ZERO;
+    for (int64_t k = k0; k < k1; k++) {
+        const double *y = Y + k / LANES * block + k % LANES;
+        vec r = R[k * stride_R];
+#pragma GCC unroll 16
+        for (int q = 0; q < count; q++)
+            sum[q] += r * y[q * LANES];
+    }
+#pragma GCC unroll 16
+    for (int q = 0; q < count; q++)
+        *(uvec *)(c + q * stride_c) = sum[q];
+}
+
+static void expand_rows(int count, int64_t k0, int64_t k1, const vec *R, int64_t stride_R, const double *Y,
+                        int64_t block, double *c, int64_t stride_c)
+{
+#define CASE(n) \
+    case n: expand_run(n, k0, k1, R, stride_R, Y, block, c, stride_c); break
+    switch (count) {
+        CASE(1); CASE(2); CASE(3); CASE(4); CASE(5); CASE(6); CASE(7);
+        CASE(8); CASE(9); CASE(10); CASE(11); CASE(12); CASE(13);
+    }
+#undef CASE
+}
+
+/* The nine lowest rows (l = 0, 1, 2) together: one degree alone would wait for its own sums. */
+static void expand_low(int64_t k0, int64_t k1, const vec *R, int64_t stride_R, const double *Y, int64_t block,
+                       double *c, int64_t stride_c)
+{
+    vec sum[9];
+#pragma GCC unroll 16
+    for (int q = 0; q < 9; q++)
+        sum[q] = ZERO;
+    for (int64_t k = k0; k < k1; k++) {
+        const double *y = Y + k / LANES * block + k % LANES;
+        const vec *r = R + k * stride_R;
+        sum[0] += r[0] * y[0];
+#pragma GCC unroll 16
+        for (int q = 1; q < 4; q++)
+            sum[q] += r[1] * y[q * LANES];
+#pragma GCC unroll 16
+        for (int q = 4; q < 9; q++)
+            sum[q] += r[2] * y[q * LANES];
+    }
+#pragma GCC unroll 16
+    for (int q = 0; q < 9; q++)
+        *(uvec *)(c + q * stride_c) = sum[q];
+}
+
+static void expand(scratch *s, const soap_plan *plan, int centre_species)
+{
+    int64_t n_l = plan->l_max + 1, block = s->n_lm * LANES;
+    memset(s->c, 0, (size_t)(s->n_lm * s->stride) * sizeof(double));
+    for (int g = 0; g < plan->n_groups; g++)
+        for (int64_t v = 0; v < s->n_vectors; v++) {
+            const vec *R = (const vec *)s->radial + v * s->capacity * n_l;
+            double *c = s->c + s->front + g * plan->n_max + v * LANES;
+            int64_t k0 = s->group_start[g], k1 = s->group_start[g + 1];
+            int l = 0;
+            if (plan->l_max >= 2) {
+                expand_low(k0, k1, R, n_l, s->harmonics, block, c, s->stride);
+                l = 3;
+            }
+            for (; l <= plan->l_max; l++)
+                for (int m = 0; m < 2 * l + 1; m += MAX_ACCUMULATORS) {
+                    int64_t q = l * l + m;
+                    int count = 2 * l + 1 - m < MAX_ACCUMULATORS ? 2 * l + 1 - m : MAX_ACCUMULATORS;
+                    expand_rows(count, k0, k1, R + l, n_l, s->harmonics + q * LANES, block, c + q * s->stride,
+                                s->stride);
+                }
+        }
+    const double *central = plan->central + (centre_species + 1) * plan->n_channels;
+    for (int u = 0; u < plan->n_channels; u++)
+        s->c[s->front + u] += central[u];
+}
+
+/* ---- power spectrum ------------------------------------------------------------------------------- */
+
+static int64_t row_offset(int64_t u, int64_t n_channels) { return u * n_channels - u * (u - 1) / 2; }
+
+/* p_l(u, v) = sum_m c_u c_v, packed upper triangles, not yet weighted. */
+static void power(scratch *s, const soap_plan *plan)
+{
+    int64_t n = plan->n_channels, triangle = n * (n + 1) / 2;
+    for (int64_t l = plan->l_max; l >= 0; l--) {
+        const double *c = s->c + l * l * s->stride;
+        double *p = s->p + l * triangle;
+        for (int64_t tile = s->width - ROWS; tile >= 0; tile -= ROWS)
+            for (int64_t b = tile; b < s->width; b += LANES) {
+                vec sum[ROWS];
+#pragma GCC unroll 8
+                for (int u = 0; u < ROWS; u++)
+                    sum[u] = ZERO;
+                for (int64_t m = 0; m < 2 * l + 1; m++) {
+                    const double *row = c + m * s->stride;
+                    vec right = *(const uvec *)(row + b);
+#pragma GCC unroll 8
+                    for (int u = 0; u < ROWS; u++)
+                        sum[u] += row[tile + u] * right;
+                }
+#pragma GCC unroll 8
+                for (int u = ROWS - 1; u >= 0; u--) {
+                    int64_t row = tile + u - s->front;
+                    if (row >= 0 && b + LANES > tile + u)
+                        *(uvec *)(p + row_offset(row, n) + (b - tile - u)) = sum[u];
+                }
+            }
+    }
+}
+
+/* Weights and norm; leaves the raw weighted spectrum in s->p and 1/norm (1 if not wanted) in s->scale. */
+static void weigh(scratch *s, const soap_plan *plan)
+{
+    vec sum = ZERO;
+    for (int64_t d = 0; d < s->n_packed; d += LANES) {
+        vec p = *(uvec *)(s->p + d) * *(vec *)(s->packed_weights + d);
+        *(uvec *)(s->p + d) = p;
+        sum += p * p;
+    }
+    double norm2 = total(sum);
+    s->scale = !plan->normalize ? 1.0 : norm2 > 0.0 ? 1.0 / sqrt(norm2) : 0.0;
+}
+
+/* Unit vectors, harmonics and radial functions of the neighbours of centre i. */
+INLINE void look_around(scratch *s, const soap_plan *plan, const centre_pairs *pairs, int64_t i,
+                        const int derivatives)
+{
+    gather(s, plan, pairs, i);
+    for (int64_t k = 0; k < s->n; k += LANES)
+        harmonics_block(plan, *(vec *)(s->x + k), *(vec *)(s->y + k), *(vec *)(s->z + k),
+                        (vec *)(s->harmonics + k * s->n_lm));
+    locate(s, plan, element(plan, pairs, i), derivatives);
+    radial_all(s, plan, derivatives);
+}
+
+/* From the neighbours of centre i to the weighted spectrum times scale, in s->p. */
+static void spectrum(scratch *s, const soap_plan *plan, const centre_pairs *pairs, int64_t i)
+{
+    expand(s, plan, element(plan, pairs, i));
+    power(s, plan);
+    weigh(s, plan);
+    for (int64_t d = 0; d < s->n_packed; d += LANES)
+        *(uvec *)(s->p + d) *= s->scale;
+}
+
+#endif

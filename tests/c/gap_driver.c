@@ -1,0 +1,171 @@
+/* The GAP kernel from plain C, without Python: two elements in a random cluster, every instruction set of this CPU,
+ * with and without threads. Checks pair gradients against differences of energies, and that neither ranges nor
+ * threads change a bit. tests/c/run builds it with sanitizers; with -fopenmp the ranges run in parallel. */
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gap.h"
+
+enum { N_ATOMS = 61, N_MAX = 5, L_MAX = 4, N_SPARSE = 37, N_KNOTS = 65 };
+static const double CUTOFF = 4.0;
+
+static double uniform(void) { return (double)rand() / RAND_MAX; }
+
+static void *aligned(size_t size)
+{
+    void *memory = NULL;
+    if (posix_memalign(&memory, 64, size + 64))
+        exit(2);
+    return memset(memory, 0, size + 64);
+}
+
+/* R_nl(r) = (1 - r / cutoff)^(n + 3) r^l / cutoff^l on equal intervals; a knot holds f, h f', h^2 f''. */
+static double *knots(int lanes)
+{
+    int n_vectors = (N_MAX + lanes - 1) / lanes;
+    double *out = aligned(sizeof(double) * N_KNOTS * n_vectors * (L_MAX + 1) * 3 * lanes), h = CUTOFF / (N_KNOTS - 1);
+    for (int k = 0; k < N_KNOTS; k++)
+        for (int l = 0; l <= L_MAX; l++)
+            for (int n = 0; n < N_MAX; n++) {
+                double x = k * h / CUTOFF, p = n + 3, a = pow(1 - x, p), b = pow(x, l), s = h / CUTOFF;
+                double da = -p * pow(1 - x, p - 1), db = l ? l * pow(x, l - 1) : 0;
+                double dda = p * (p - 1) * pow(1 - x, p - 2), ddb = l > 1 ? l * (l - 1) * pow(x, l - 2) : 0;
+                double *to = out + (((k * n_vectors + n / lanes) * (L_MAX + 1) + l) * 3) * lanes + n % lanes;
+                to[0] = a * b, to[lanes] = s * (da * b + a * db), to[2 * lanes] = s * s * (dda * b + 2 * da * db + a * ddb);
+            }
+    return out;
+}
+
+typedef struct {
+    double x[N_ATOMS][3], vectors[N_ATOMS * N_ATOMS][3];
+    int64_t first[N_ATOMS + 1], j[N_ATOMS * N_ATOMS], most;
+    int32_t species[N_ATOMS];
+} cluster;
+
+static void list_pairs(cluster *c)
+{
+    int64_t n = 0;
+    c->most = 0;
+    for (int i = 0; i < N_ATOMS; i++) {
+        c->first[i] = n;
+        for (int j = 0; j < N_ATOMS; j++) {
+            double r2 = 0, *v = c->vectors[n];
+            for (int a = 0; a < 3; a++)
+                v[a] = c->x[j][a] - c->x[i][a], r2 += v[a] * v[a];
+            if (j != i && r2 < 1.1 * CUTOFF * CUTOFF) /* also pairs beyond the cutoff, as a skin has them */
+                c->j[n++] = j;
+        }
+        c->most = n - c->first[i] > c->most ? n - c->first[i] : c->most;
+    }
+    c->first[N_ATOMS] = n;
+}
+
+/* Ranges of `step` centres, each with scratch of its own. */
+static void evaluate(const centre_kernel *kernel, const gap_plan *plan, const cluster *c, int64_t step, double *e, double *g)
+{
+    memset(e, 0, N_ATOMS * sizeof *e);
+    memset(g, 0, (size_t)c->first[N_ATOMS] * 3 * sizeof *g);
+#pragma omp parallel for
+    for (int64_t start = 0; start < N_ATOMS; start += step) {
+        int64_t stop = start + step < N_ATOMS ? start + step : N_ATOMS;
+        centre_pairs pairs = {c->first, c->j, c->vectors[0], c->species, start, stop};
+        void *scratch = NULL; /* exactly as much as asked for, so that a sanitizer sees one byte more */
+        if (posix_memalign(&scratch, 64, (size_t)kernel->scratch_size(plan, c->most)))
+            exit(2);
+        kernel->evaluate(plan, &pairs, scratch, e + start, g + 3 * c->first[start]);
+        free(scratch);
+    }
+}
+
+static double sum(const double *e)
+{
+    double total = 0;
+    for (int i = 0; i < N_ATOMS; i++)
+        total += e[i];
+    return total;
+}
+
+/* Largest difference of analytic and numerical forces of some atoms, relative to the largest force. */
+static double force_error(const centre_kernel *kernel, const gap_plan *plan, cluster *c, const double *g)
+{
+    static double forces[N_ATOMS][3], e[N_ATOMS], other[3 * N_ATOMS * N_ATOMS];
+    double largest = 0, error = 0, h = 1e-4;
+    memset(forces, 0, sizeof forces);
+    for (int i = 0; i < N_ATOMS; i++)
+        for (int64_t p = c->first[i]; p < c->first[i + 1]; p++)
+            for (int a = 0; a < 3; a++)
+                forces[i][a] += g[3 * p + a], forces[c->j[p]][a] -= g[3 * p + a];
+    for (int i = 0; i < N_ATOMS; i += 7)
+        for (int a = 0; a < 3; a++) {
+            double difference = 0, before = c->x[i][a];
+            for (int sign = 1; sign >= -1; sign -= 2) {
+                c->x[i][a] = before + sign * h;
+                list_pairs(c);
+                evaluate(kernel, plan, c, N_ATOMS, e, other);
+                difference -= sign * sum(e) / (2 * h);
+            }
+            c->x[i][a] = before;
+            error = fmax(error, fabs(difference - forces[i][a])), largest = fmax(largest, fabs(forces[i][a]));
+        }
+    list_pairs(c);
+    return error / largest;
+}
+
+static int check(const char *isa, double zeta)
+{
+    static cluster c;
+    static double e[N_ATOMS], other_e[N_ATOMS], g[3 * N_ATOMS * N_ATOMS], other_g[3 * N_ATOMS * N_ATOMS];
+    const centre_kernel *kernel = gap_loops_find(isa);
+    if (!kernel)
+        return printf("%-7s not on this CPU\n", isa), 0;
+    srand(7);
+    for (int i = 0; i < N_ATOMS; i++) {
+        c.species[i] = i % 3 == 0;
+        for (int a = 0; a < 3; a++)
+            c.x[i][a] = 7.0 * uniform();
+    }
+    list_pairs(&c);
+
+    soap_plan soap = {.n_species = 2, .n_max = N_MAX, .l_max = L_MAX, .normalize = 1, .cutoff = CUTOFF};
+    double *table_knots = knots(kernel->lanes), central[3][2 * N_MAX] = {{0}};
+    soap_table table = {CUTOFF, {(N_KNOTS - 1) / CUTOFF, 0}, {N_KNOTS - 1, 0}, table_knots};
+    int32_t table_of[4] = {0}, set_of[2] = {1, 0};
+    central[1][0] = central[2][N_MAX] = 0.5;
+    soap.tables = &table, soap.table_of = table_of, soap.central = central[0];
+    soap_plan_init(&soap);
+
+    gap_set sets[2];
+    double *x = aligned(sizeof(double) * N_SPARSE * soap.n_features), w[N_SPARSE];
+    for (int k = 0; k < 2; k++) {
+        for (int64_t n = 0; n < (int64_t)N_SPARSE * soap.n_features; n++)
+            x[n] = uniform() / sqrt(soap.n_features);
+        for (int s = 0; s < N_SPARSE; s++)
+            w[s] = uniform() - 0.3;
+        if (gap_set_points(sets + k, soap.n_features, N_SPARSE, x, w, zeta))
+            return 1;
+    }
+    gap_plan plan = {&soap, 2, sets, set_of};
+    evaluate(kernel, &plan, &c, N_ATOMS, e, g);
+    evaluate(kernel, &plan, &c, 10, other_e, other_g);
+    int differ = memcmp(e, other_e, sizeof e) || memcmp(g, other_g, sizeof(double) * 3 * (size_t)c.first[N_ATOMS]);
+    double error = force_error(kernel, &plan, &c, g);
+    printf("%-7s zeta %.1f: energy %.12f, forces to %.1e, ranges %s\n", isa, zeta, sum(e), error, differ ? "DIFFER" : "agree");
+    for (int k = 0; k < 2; k++)
+        gap_set_free(sets + k);
+    free(table_knots), free(x);
+    return differ || !(error < 1e-6);
+}
+
+int main(void)
+{
+    const char *isas[] = {"base", "avx2", "avx512"};
+    const double zetas[] = {1.0, 2.0, 3.5, 4.0};
+    int failed = 0;
+    for (int k = 0; k < 3; k++)
+        for (int z = 0; z < 4; z++)
+            failed += check(isas[k], zetas[z]);
+    return failed > 0;
+}
