@@ -24,14 +24,16 @@ SHARED = ["ext/lanes.h", "ext/centres.h", "ext/dispatch.h", "ext/centres.pxi"]
 MOMENTS = [f"ext/moments{part}" for part in (".c", "_derivatives.h", "_coefficients.h", ".h")]
 SOAP = [f"ext/soap{part}" for part in ("_derivatives.h", "_adjoint.h", "_expansion.h", "_scratch.h", ".h")]
 GAP = ["ext/gap_products.h", "ext/gap.h", "ext/gap.pxi"]
-MD = [f"ext/md{part}.h" for part in ("", "_private", "_team", "_list", "_forces", "_stages")] + ["ext/philox.h"]
+MD = [f"ext/md{part}.h" for part in ("", "_private", "_team", "_list", "_forces", "_stages")] + ["ext/philox.h", "ext/repulsion.h"]
+POTENTIAL = [f"ext/moments_{part}" for part in ("potential.h", "pull.h", "potential.pxi")]
 # module -> its sources, then what these include
 LOOPS = {
     "kernelff._soap": ["ext/soap.c", "ext/gap.c", *SOAP, *GAP, *SHARED],
     "kernelff._symmetry": ["ext/symmetry.c", "ext/symmetry.h", *SHARED],
-    "kernelff._moments": [*MOMENTS, *SHARED],
-    "kernelff._md": ["ext/md.c", *MD, "ext/centres.h", "ext/dispatch.h"],
+    "kernelff._moments": [*MOMENTS, "ext/moments_potential.c", *POTENTIAL, *SHARED],
+    "kernelff._md": ["ext/md.c", "ext/repulsion.c", *MD, *SHARED],
 }
+SINGLE = ("ext/moments_potential.c",)  # compiled for float32 too, of which twice as many fit
 
 
 class BuildPerIsa(build_ext):
@@ -39,17 +41,23 @@ class BuildPerIsa(build_ext):
 
     def build_extension(self, ext):
         if ext.name in LOOPS:
-            ext.extra_objects = [obj for isa in ISAS for obj in self.compile_isa(isa, LOOPS[ext.name])]
+            sources = [source for source in LOOPS[ext.name] if source.endswith(".c")]
+            single = [source for source in sources if source in SINGLE]
+            ext.extra_objects = [
+                found
+                for isa, (lanes, flags) in ISAS.items()
+                for found in self.compile_isa(isa, lanes, flags, sources, ext.depends)
+                + self.compile_isa(f"{isa}_single", 2 * lanes, [*flags, "-DSINGLE"], single, ext.depends)
+            ]
         super().build_extension(ext)
 
-    def compile_isa(self, isa, sources):
-        lanes, flags = ISAS[isa]
+    def compile_isa(self, folder, lanes, flags, sources, depends):
         return self.compiler.compile(
-            [source for source in sources if source.endswith(".c")],
-            output_dir=f"{self.build_temp}/{isa}",
-            macros=[("ISA", isa), ("LANES", str(lanes))],
+            sources,
+            output_dir=f"{self.build_temp}/{folder}",
+            macros=[("ISA", folder.removesuffix("_single")), ("LANES", str(lanes))],
             extra_postargs=FLAGS + flags,
-            depends=sources,
+            depends=depends,
         )
 
 
@@ -78,9 +86,9 @@ loops = [
     )
     for module, sources in LOOPS.items()
 ]
-linalg = Extension("kernelff._linalg", ["ext/_linalg.pyx"], extra_compile_args=FLAGS)
+plain = [Extension(f"kernelff.{name}", [f"ext/{name}.pyx"], extra_compile_args=FLAGS) for name in ("_linalg", "_pairs")]
 extensions = cythonize(
-    [*loops, linalg],
+    [*loops, *plain],
     build_dir="build/cython",
     compiler_directives={"language_level": 3, "boundscheck": False, "wraparound": False, "cdivision": True},
 )

@@ -3,14 +3,13 @@
 import numpy as np
 
 cimport cython
-from libc.stdint cimport int32_t, int64_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.stdint cimport uint64_t
+from libc.string cimport memset
+include "centres.pxi"
+include "repulsion.pxi"
 
 
 cdef extern from "md.h":
-    ctypedef struct centre_kernel:
-        pass
-
     ctypedef struct md_term:
         const centre_kernel *kernel
         const void *plan
@@ -277,8 +276,3 @@ cdef _rows(int64_t n, values):
 
 cdef _matrix(double *a):
     return np.array([a[k] for k in range(9)]).reshape(3, 3)
-
-
-cdef inline void *_at(array):
-    """Address of an array that the caller keeps."""
-    return <void *><size_t>array.ctypes.data

@@ -182,3 +182,6 @@ cdef moments_columns _columns(kept, int32_t n):
 cdef _dtype(name):
     """Type of a table."""
     return np.int64 if name.startswith("first") else np.float64 if name.endswith("weights") else np.int32
+
+
+include "moments_potential.pxi"

@@ -1,4 +1,5 @@
-/* Vectors of LANES doubles, for sources that are compiled once per instruction set. */
+/* Vectors of LANES numbers, for sources that are compiled once per instruction set: doubles, or with SINGLE floats, of
+ * which an instruction takes twice as many. */
 #ifndef KERNELFF_LANES_H
 #define KERNELFF_LANES_H
 
@@ -12,9 +13,18 @@
 #define TEXT_(a) #a
 #define TEXT(a) TEXT_(a)
 
-typedef double vec __attribute__((vector_size(8 * LANES), aligned(8 * LANES), may_alias));
-typedef double uvec __attribute__((vector_size(8 * LANES), aligned(8), may_alias)); /* unaligned */
-typedef int64_t ivec __attribute__((vector_size(8 * LANES), aligned(8 * LANES), may_alias));
+#ifdef SINGLE
+typedef float real;
+typedef int32_t whole;
+#else
+typedef double real;
+typedef int64_t whole;
+#endif
+enum { BYTES = LANES * sizeof(real) };
+
+typedef real vec __attribute__((vector_size(BYTES), aligned(BYTES), may_alias));
+typedef real uvec __attribute__((vector_size(BYTES), aligned(sizeof(real)), may_alias)); /* unaligned */
+typedef whole ivec __attribute__((vector_size(BYTES), aligned(BYTES), may_alias));
 #define ZERO ((vec){0})
 
 /* x where the condition holds, else 0; conditions are lanes of all ones or all zeros. */
@@ -23,22 +33,27 @@ INLINE vec where(ivec condition, vec x) { return (vec)(condition & (ivec)x); }
 INLINE vec square_root(vec x)
 {
     for (int u = 0; u < LANES; u++)
+#ifdef SINGLE
+        x[u] = sqrtf(x[u]);
+#else
         x[u] = sqrt(x[u]);
+#endif
     return x;
 }
 
 /* Sum across lanes, as a tree: sums in a row would wait for each other. */
-INLINE double total(vec v)
+INLINE real total(vec v)
 {
-    double lane[LANES];
+    real lane[LANES];
     memcpy(lane, &v, sizeof v);
-#pragma GCC unroll 3
+#pragma GCC unroll 4
     for (int half = LANES / 2; half > 0; half /= 2)
         for (int u = 0; u < half; u++)
             lane[u] += lane[u + half];
     return lane[0];
 }
 
+#ifndef SINGLE
 /* e^x for x <= 0 to 1 ulp or so: x = n ln 2 + s, |s| <= ln 2 / 2, Taylor series in s, 2^n by its bits. */
 INLINE vec exponential(vec x)
 {
@@ -57,5 +72,6 @@ INLINE vec exponential(vec x)
     ivec power = ((ivec)shifted << 52) + (INT64_C(1023) << 52);
     return p * (vec)power;
 }
+#endif
 
 #endif

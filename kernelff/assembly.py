@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
+from kernelff import _pairs
 from kernelff.neighbors import NeighborList
 
 VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))  # ASE's order xx yy zz yz xz xy
@@ -105,13 +106,7 @@ def fill_gradient_rows(terms, neighbors, force_rows, virial_rows):
 
 def forces_and_virial(neighbors, pair_gradients):
     """Forces (n_atoms, 3) and virial (3, 3) = -dE/dstrain from de_i/dr_ij (n_pairs, 3)."""
-    forces = np.empty((neighbors.n_atoms, 3))
-    for c in range(3):
-        on_i = np.bincount(neighbors.i, weights=pair_gradients[:, c], minlength=neighbors.n_atoms)
-        on_j = np.bincount(neighbors.j, weights=pair_gradients[:, c], minlength=neighbors.n_atoms)
-        forces[:, c] = on_i - on_j
-    virial = -neighbors.vectors.T @ pair_gradients
-    return forces, 0.5 * (virial + virial.T)
+    return _pairs.forces_and_virial(neighbors.first, neighbors.j, neighbors.vectors, pair_gradients)
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"contract", "nsz", "arcp"})

@@ -1,8 +1,12 @@
 """A term whose basis functions are the features themselves: linear models, as moment tensor potentials."""
 
+import copy
+
 import numpy as np
 
 from kernelff.descriptors import descriptor_from_state, descriptor_to_state
+from kernelff.descriptors.moment_potential import BoundMoments
+from kernelff.descriptors.moment_tensors import MomentDescriptor
 from kernelff.gradient_block import GradientBlock
 
 _CENTRES_PER_BLOCK = 8  # of the widest loops; derivative rows, some megabytes, are used while they are in the cache
@@ -21,6 +25,11 @@ class BasisTerm:
     families : ndarray of int, shape (n_features,), optional
         Functions of one family, numbered from 0, have a common factor on their prior; one family by default.
 
+    Attributes
+    ----------
+    precision : str
+        "double" or "single", of `evaluate` with moment tensors; see `with_precision`.
+
     Raises
     ------
     ValueError
@@ -37,6 +46,27 @@ class BasisTerm:
         self.families = np.zeros(self.n_functions, dtype=int) if families is None else np.array(families, dtype=int)
         self.families.flags.writeable = False
         self.cutoff = descriptor.cutoff
+        self.precision = "double"
+        self._bound = None  # (weights, kernels with them)
+
+    def __getstate__(self):
+        return self.__dict__ | {"_bound": None}  # kernels hold pointers
+
+    def with_precision(self, precision):
+        """This term with arithmetic of "double" or "single" precision in `evaluate`.
+
+        Raises
+        ------
+        ValueError
+            For another word, or single precision of a descriptor other than moment tensors.
+        """
+        if precision not in ("double", "single"):
+            raise ValueError(f'precision: must be "double" or "single", got {precision!r}.')
+        if precision == "single" and not isinstance(self.descriptor, MomentDescriptor):
+            raise ValueError('precision: only moment tensors run in "single" precision. Use "double".')
+        term = copy.copy(self)
+        term.precision, term._bound = precision, None
+        return term
 
     def restricted(self, shares, least):
         """The term without the functions whose share (n_functions,) is `least`; the shares multiply `stds`."""
@@ -72,7 +102,27 @@ class BasisTerm:
             yield GradientBlock(pairs, slice(0, self.n_functions), start, None, dq_pcf)
 
     def evaluate(self, neighbors, weights):
-        """Local energies (n_atoms,) and pair gradients de_i/dr_ij (n_pairs, 3) for weights (n_functions,)."""
+        """Local energies (n_atoms,) and pair gradients de_i/dr_ij (n_pairs, 3) for weights (n_functions,).
+
+        Raises
+        ------
+        ValueError
+            In single precision, if that is too coarse for these weights.
+        """
+        kernels = self.compiled(weights)
+        return self.evaluate_by_parts(neighbors, weights) if kernels is None else kernels.evaluate(neighbors)
+
+    def compiled(self, weights):
+        """Kernels with these weights bound in, kept until others come; None for a descriptor that has none."""
+        if not isinstance(self.descriptor, MomentDescriptor):
+            return None
+        bound = self._bound  # one look: another thread may put another pair there
+        if bound is None or not np.array_equal(bound[0], weights):
+            bound = self._bound = (np.array(weights), BoundMoments(self.descriptor, weights, self.precision))
+        return bound[1]
+
+    def evaluate_by_parts(self, neighbors, weights):
+        """`evaluate` for any descriptor: features, then their adjoint."""
         energies = self.descriptor.compute(neighbors) @ weights
         dE_dq = np.tile(weights, (neighbors.n_atoms, 1))
         return energies, self.descriptor.backward(neighbors, dE_dq)

@@ -72,8 +72,8 @@ class NeighborList:
             For positions or cells that are not finite, a cell without volume
             in its periodic directions, or two atoms at the same place.
         """
-        cell = _checked_cell(atoms)
-        positions = _checked_positions(atoms)
+        cell = checked_cell(atoms)
+        positions = checked_positions(atoms)
         numbers = np.array(atoms.numbers, dtype=np.int64)
         if len(atoms) == 0:
             i = j = np.zeros(0, dtype=np.int64)
@@ -81,10 +81,11 @@ class NeighborList:
         else:
             search = vesin.NeighborList(cutoff=float(cutoff), full_list=True, sorted=True, n_threads=1)
             pbc = [bool(periodic) for periodic in atoms.pbc]
-            i, j, shifts, vectors, distances = search.compute(positions, cell, pbc, "ijSDd")
-            inside = distances < cutoff
-            i, j, shifts = (a[inside].astype(np.int64) for a in (i, j, shifts))
-            vectors, distances = np.ascontiguousarray(vectors[inside]), distances[inside]
+            found = search.compute(positions, cell, pbc, "ijSDd", copy=False)  # views of what `search` owns
+            inside = found[-1] < cutoff
+            which = slice(None) if inside.all() else inside
+            i, j, shifts = (a[which].astype(np.int64) for a in found[:3])
+            vectors, distances = (np.array(a[which]) for a in found[3:])
         _refuse_coincident(i, j, distances)
         return cls(
             cutoff=float(cutoff),
@@ -99,7 +100,8 @@ class NeighborList:
         )
 
 
-def _checked_positions(atoms):
+def checked_positions(atoms):
+    """Positions (n_atoms, 3) of a frame; a ValueError where they are not finite."""
     positions = np.array(atoms.positions, dtype=float)
     bad = ~(np.abs(positions) < _HUGE_POSITION).all(axis=1)  # also catches NaN
     if bad.any():
@@ -111,7 +113,8 @@ def _checked_positions(atoms):
     return positions
 
 
-def _checked_cell(atoms):
+def checked_cell(atoms):
+    """Cell (3, 3) of a frame, with vectors also where it is not periodic; a ValueError where it has no volume."""
     cell = np.array(atoms.cell.array, dtype=float)
     if not np.isfinite(cell).all():
         raise ValueError(f"cell: the cell vectors {cell.tolist()} are not finite. Repair or drop this frame.")

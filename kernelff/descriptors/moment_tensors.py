@@ -21,6 +21,7 @@ from kernelff.descriptors.base import (
     register,
     require,
 )
+from kernelff.descriptors.moment_folding import potential_tables
 from kernelff.descriptors.moment_graphs import HIGHEST_LEVEL, checked_graph, scalar_graphs
 from kernelff.descriptors.moment_program import contraction_program
 from kernelff.descriptors.moment_tables import graph_tables
@@ -148,6 +149,14 @@ class MomentDescriptor(EnvironmentDescriptor):
         """f_mu and slopes at distances r (n,), Å: two arrays of shape (n, n_species, n_species, n_mu)."""
         parts = chebyshev_basis(r, self.min_dist, self.cutoff, self.coefficients.shape[3])
         return tuple(self.scaling * np.einsum("nk,abmk->nabm", part, self.coefficients) for part in parts)
+
+    def potential_tables(self, weights, precision):
+        """Tables of a kernel with linear weights (n_features,) bound in; `precision`: "double" or "single"."""
+        lanes, dtype = lanes_of(self.isa)[0], np.dtype(np.float64)
+        if precision == "single":
+            lanes, dtype = 2 * lanes, np.dtype(np.float32)
+        lengths = (self.min_dist, self.cutoff, self.scaling)
+        return potential_tables(self._tables, weights, self.coefficients, lengths, self.species, lanes, dtype)
 
     def coefficient_gradients(self, neighbors, weights, start=0, stop=None):
         """Derivatives of local energies and pair gradients by radial coefficients, at fixed linear weights.

@@ -1,0 +1,78 @@
+"""Moment tensors with linear weights bound in: local energies and pair gradients in one compiled pass."""
+
+import numpy as np
+
+from kernelff._moments import PotentialKernel
+from kernelff.descriptors.base import check_list, require, species_index
+
+SINGLE_TOLERANCE = 1e-4  # eV/Å, of forces in single precision
+_CHECKED = 16  # centres of every call in single precision
+
+
+class BoundMoments:
+    """A moment tensor potential. Immutable and thread-safe.
+
+    Parameters
+    ----------
+    descriptor : MomentDescriptor
+    weights : ndarray of shape (n_features,)
+        eV.
+    precision : str
+        "double", or "single": float32 inside, twice as many centres at a time. Some centres of every call, from that of
+        the largest pair gradient on, are then evaluated in double precision too.
+
+    Raises
+    ------
+    ValueError
+        For a precision that is none of these.
+    """
+
+    def __init__(self, descriptor, weights, precision="double"):
+        require(precision in ("double", "single"), "precision", precision, '"double" or "single"')
+        self.descriptor, self.precision = descriptor, precision
+        self._kernel = self._bind(weights, precision)
+        self._exact = self._kernel if precision == "double" else self._bind(weights, "double")
+
+    @property
+    def address(self):
+        """Where C finds the centre_kernel and its plan; elements are atomic numbers."""
+        return self._kernel.address
+
+    def _bind(self, weights, precision):
+        tables = self.descriptor.potential_tables(weights, precision)
+        return PotentialKernel(tables, self.descriptor.isa, precision == "single")
+
+    def evaluate(self, neighbors):
+        """Local energies (n_atoms,), eV, and pair gradients de_i/dr_ij (n_pairs, 3), eV/Å, of a NeighborList.
+
+        Raises
+        ------
+        ValueError
+            If the list is shorter-ranged than the descriptor, if the frame holds an element that the descriptor does
+            not know, or if single precision misses forces by more than `SINGLE_TOLERANCE`.
+        """
+        check_list(neighbors, self.descriptor.cutoff)
+        species_index(neighbors.numbers, self.descriptor.species)
+        plain = neighbors.first, neighbors.j, neighbors.vectors, neighbors.numbers.astype(np.int32)
+        energies, gradients = self._kernel.evaluate(*plain, 0, neighbors.n_atoms)
+        if self.precision == "single" and neighbors.n_pairs:
+            self._check_single(neighbors, plain, gradients)
+        return energies, gradients
+
+    def _check_single(self, neighbors, plain, gradients):
+        first = neighbors.first
+        largest = np.argmax(np.abs(gradients)) // 3  # NaN counts as largest
+        start = neighbors.i[largest]
+        stop = min(start + _CHECKED, neighbors.n_atoms)
+        _, exact = self._exact.evaluate(*plain, start, stop)
+        errors = gradients[first[start] : first[stop]] - exact
+        centre = neighbors.i[first[start] : first[stop]] - start
+        # a force is the sum of the gradients of its own pairs and as many of those of the neighbours
+        together = np.array([np.bincount(centre, errors[:, c]) for c in range(3)])
+        apart = np.bincount(centre, (errors**2).sum(axis=1))
+        error = np.sqrt(2.0 * max(np.max((together**2).sum(axis=0)), np.max(apart)))
+        if not error <= SINGLE_TOLERANCE:
+            raise ValueError(
+                f"precision: single precision misses forces of this model by about {error:.1e} eV/Å, more than "
+                f'{SINGLE_TOLERANCE:g}. Use precision="double".'
+            )
