@@ -24,7 +24,10 @@ SHARED = ["ext/lanes.h", "ext/centres.h", "ext/dispatch.h", "ext/centres.pxi"]
 MOMENTS = [f"ext/moments{part}" for part in (".c", "_derivatives.h", "_coefficients.h", ".h")]
 SOAP = [f"ext/soap{part}" for part in ("_derivatives.h", "_adjoint.h", "_expansion.h", "_scratch.h", ".h")]
 GAP = ["ext/gap_products.h", "ext/gap.h", "ext/gap.pxi"]
-MD = [f"ext/md{part}.h" for part in ("", "_private", "_team", "_list", "_forces", "_stages")] + ["ext/philox.h", "ext/repulsion.h"]
+MD = [f"ext/md{part}.h" for part in ("", "_private", "_team", "_list", "_forces", "_stages")] + [
+    "ext/philox.h",
+    "ext/repulsion.h",
+]
 POTENTIAL = [f"ext/moments_{part}" for part in ("potential.h", "pull.h", "potential.pxi")]
 # module -> its sources, then what these include
 LOOPS = {

@@ -34,7 +34,9 @@ class TextFile:
             self.write(self.header)
             return
         if not self.path.exists() or self.path.stat().st_size < size:
-            raise ValueError(f"{self.path} is shorter than its run was at the last checkpoint. Put it back, or start anew.")
+            raise ValueError(
+                f"{self.path} is shorter than its run was at the last checkpoint. Put it back, or start anew."
+            )
         self._file = open(self.path, "r+b")
         self._file.truncate(size)
         self._file.seek(size)
@@ -68,7 +70,9 @@ class ExtendedXYZ(TextFile):
             head.append('stress="{}"'.format(" ".join(f"{x:.10g}" for x in frame["stress"].ravel())))
         columns = np.hstack([atoms.positions, atoms.get_momenta(), frame["forces"]])
         row = "%-2s" + " %16.8f" * 9
-        rows = "\n".join(row % (symbol, *numbers) for symbol, numbers in zip(atoms.symbols, columns.tolist(), strict=True))
+        rows = "\n".join(
+            row % (symbol, *numbers) for symbol, numbers in zip(atoms.symbols, columns.tolist(), strict=True)
+        )
         self.write(f"{len(atoms)}\n{' '.join(head)}\n{rows}\n")
 
 

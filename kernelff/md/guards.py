@@ -38,7 +38,8 @@ def explained(stopped, atoms, step, settings, volume):
     text, culprits = {
         "finite": (f"the force on {names[0]} is not finite. {smaller}", (a,)),
         "force": (
-            f"the force on {names[0]} is {stopped.worst:.3g} eV/Å, above max_force = {settings.max_force:g}. {smaller}, "
+            f"the force on {names[0]} is {stopped.worst:.3g} eV/Å, above max_force = {settings.max_force:g}. "
+            f"{smaller}, "
             "or raise max_force",
             (a,),
         ),
@@ -53,9 +54,9 @@ def explained(stopped, atoms, step, settings, volume):
             (a, b),
         ),
         "volume": (
-            f"the volume went from {volume:.1f} to {stopped.worst:.1f} Å^3, by more than a factor of max_volume_change = "
-            f"{settings.max_volume_change:g}. Check pressure ({settings.pressure[0]:g} GPa) and potential, take a longer "
-            "barostat_time, or raise max_volume_change",
+            f"the volume went from {volume:.1f} to {stopped.worst:.1f} Å^3, by more than a factor of max_volume_change "
+            f"= {settings.max_volume_change:g}. Check pressure ({settings.pressure[0]:g} GPa) and potential, take a "
+            "longer barostat_time, or raise max_volume_change",
             (),
         ),
         "crowded": ("there are too many atoms and images for one neighbour list. Take a larger or smaller cell", ()),

@@ -134,8 +134,8 @@ def run(
         min_distance=min_distance, max_volume_change=max_volume_change,
     )  # fmt: skip
     simulation = Simulation(
-        atoms, potential, settings, steps, trajectory, thermo, checkpoint, (trajectory_every, thermo_every, checkpoint_every),
-        threads,
+        atoms, potential, settings, steps, trajectory, thermo, checkpoint,
+        (trajectory_every, thermo_every, checkpoint_every), threads,
     )  # fmt: skip
     with as_callback(progress, "molecular dynamics", unit="steps") as callback:
         rate = simulation.go(resume, callback)

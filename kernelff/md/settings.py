@@ -61,7 +61,9 @@ class MDSettings:
             _require_one_of("cell", cell, CELLS)
         elif cell is not None or pressure is not None:
             name = "cell" if cell is not None else "pressure"
-            raise ValueError(f"{name}: the cell is fixed with ensemble {ensemble!r}; use 'npt' or 'nph', or leave it out.")
+            raise ValueError(
+                f"{name}: the cell is fixed with ensemble {ensemble!r}; use 'npt' or 'nph', or leave it out."
+            )
         if (warm or moving) and temperature is None:
             raise ValueError(f"temperature: ensemble {ensemble!r} needs one, in K.")
         if temperature is not None:
@@ -69,7 +71,9 @@ class MDSettings:
             if min(temperature) < 0 or ((warm or moving) and min(temperature) == 0):
                 raise ValueError(f"temperature: must be > 0 K, got {temperature}.")
             if not warm and temperature[0] != temperature[1]:
-                raise ValueError(f"temperature: a ramp needs a thermostat; ensemble {ensemble!r} takes the start alone.")
+                raise ValueError(
+                    f"temperature: a ramp needs a thermostat; ensemble {ensemble!r} takes the start alone."
+                )
         settings = cls(
             ensemble, temperature, _ends("pressure", 0.0 if pressure is None else pressure), thermostat=thermostat,
             cell=cell, **others,

@@ -77,9 +77,7 @@ class Simulation:
     def _place(self, state):
         """The system at a state. A checkpoint passes here too, so that a run that goes on and one that starts from
         the file are in the same order, with the same list, and stay the same to the last bit."""
-        self.system = make_system(
-            self.atoms, state, self.parts, self.settings, self.steps, self.threads, self.volume
-        )
+        self.system = make_system(self.atoms, state, self.parts, self.settings, self.steps, self.threads, self.volume)
         self._guarded(self.system.compute)
 
     def _guarded(self, call, *arguments):
@@ -182,16 +180,16 @@ class Simulation:
         if self.saved is None:
             return f"{text} Give a folder that can be written to, with space left."
         return (
-            f"{text} The run is kept up to step {self.saved} in {self.checkpoint.path}; make room (or the folder writable) "
-            "and repeat the call to go on from there."
+            f"{text} The run is kept up to step {self.saved} in {self.checkpoint.path}; make room (or the folder "
+            "writable) and repeat the call to go on from there."
         )
 
     def _refuse_to_overwrite(self):
         for name, file in self.files.items():
             if file.path.is_file():
                 raise ValueError(
-                    f"{name}: {file.path} exists and has no checkpoint to go on from. Give another path, or start anew and "
-                    "overwrite it (resume=False, --restart)."
+                    f"{name}: {file.path} exists and has no checkpoint to go on from. Give another path, or start anew "
+                    "and overwrite it (resume=False, --restart)."
                 )
 
 

@@ -102,8 +102,8 @@ def fixed_atoms(atoms):
     for constraint in atoms.constraints:
         if not isinstance(constraint, FixAtoms):
             raise ValueError(
-                f"atoms: the constraint {type(constraint).__name__} is not known here, FixAtoms alone is. Remove it, or "
-                "run ASE's dynamics with potential.calculator()."
+                f"atoms: the constraint {type(constraint).__name__} is not known here, FixAtoms alone is. Remove it, "
+                "or run ASE's dynamics with potential.calculator()."
             )
         fixed[constraint.index] = True
     if fixed.all():
