@@ -3,7 +3,7 @@
 import numpy as np
 
 cimport cython
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 include "centres.pxi"
 include "repulsion.pxi"
@@ -13,6 +13,7 @@ cdef extern from "md.h":
     ctypedef struct md_term:
         const centre_kernel *kernel
         const void *plan
+        double reach
 
     ctypedef struct md_stage:
         int32_t kind
@@ -26,7 +27,7 @@ cdef extern from "md.h":
         MD_CELL_FIXED
 
     ctypedef enum md_status:
-        MD_OK, MD_NO_MEMORY, MD_NOT_FINITE, MD_FORCE, MD_STEP, MD_CLOSE, MD_VOLUME, MD_CROWDED, MD_REST
+        MD_OK, MD_NO_MEMORY, MD_NOT_FINITE, MD_FORCE, MD_STEP, MD_CLOSE, MD_VOLUME, MD_SHAPE, MD_CROWDED, MD_REST
 
     ctypedef struct md_system:
         int64_t n
@@ -60,6 +61,8 @@ cdef extern from "md.h":
         md_chain cell_chain
         double heat
         double most_force, most_step, least_distance, least_volume, most_volume
+        double heights[3]
+        double most_stretch
         int64_t culprits[2]
         double worst
         double energy
@@ -81,16 +84,37 @@ cdef extern from "md.h":
     int MD_MAX_TERMS, MD_MAX_THREADS, MD_MAX_STAGES
 
 
+cdef extern from "philox.h":
+    ctypedef struct philox_words:
+        uint32_t word[4]
+
+    philox_words philox(uint64_t, uint64_t, uint32_t, uint32_t)
+    void philox_normals(philox_words, double *)
+
+
 ISAS = ("avx512", "avx2", "base")
 STATUSES = {
     MD_NO_MEMORY: "memory", MD_NOT_FINITE: "finite", MD_FORCE: "force", MD_STEP: "step", MD_CLOSE: "close",
-    MD_VOLUME: "volume", MD_CROWDED: "crowded", MD_REST: "rest",
+    MD_VOLUME: "volume", MD_SHAPE: "shape", MD_CROWDED: "crowded", MD_REST: "rest",
 }
 
 
 def available_isas():
     """Instruction sets this build and this CPU have, fastest first."""
     return tuple(isa for isa in ISAS if md_loops_find(isa.encode()) != NULL)
+
+
+def random_words(uint64_t seed, uint64_t step, uint32_t place, uint32_t stream):
+    """Four words of 32 bits of the generator, Philox4x32-10."""
+    words = philox(seed, step, place, stream)
+    return [words.word[k] for k in range(4)]
+
+
+def random_normals(uint64_t seed, uint64_t step, uint32_t place, uint32_t stream):
+    """Four normal deviates from those words."""
+    cdef double normals[4]
+    philox_normals(philox(seed, step, place, stream), normals)
+    return [normals[k] for k in range(4)]
 
 
 class Stopped(Exception):
@@ -157,6 +181,7 @@ cdef class System:
         for k, kernel in enumerate(kernels):
             s.terms[k].kernel = <const centre_kernel *><size_t>kernel.address[0]
             s.terms[k].plan = <const void *><size_t>kernel.address[1]
+            s.terms[k].reach = getattr(kernel, "reach", 0.0)
         for k, (kind, part) in enumerate(stages):
             s.stages[k].kind, s.stages[k].part = kind, part
         if rest is not None:
@@ -176,7 +201,10 @@ cdef class System:
         s.cell_relaxation, s.heat = settings["cell_relaxation"], settings["heat"]
         s.most_force, s.most_step = settings["most_force"], settings["most_step"]
         s.least_distance = settings["least_distance"]
-        s.least_volume, s.most_volume = settings["volumes"]
+        volume, s.most_stretch = settings["volume"], settings["most_change"]
+        s.least_volume, s.most_volume = volume / s.most_stretch, volume * s.most_stretch
+        for k in range(3):
+            s.heights[k] = settings["heights"][k]
         for k in range(9):
             s.rate[k] = settings["rate"][k // 3][k % 3]
         for k in range(4):

@@ -46,6 +46,7 @@ typedef enum {
     MD_STEP,        /* displacement of atom culprits[0] in one step above most_step: worst */
     MD_CLOSE,       /* culprits[0] and [1] closer than least_distance: worst */
     MD_VOLUME,      /* volume, worst, left least_volume .. most_volume */
+    MD_SHAPE,       /* height culprits[0] of the cell changed by more than most_stretch: worst */
     MD_CROWDED,     /* too many atoms and images for the list */
     MD_REST         /* the caller's own terms failed */
 } md_status;
@@ -53,6 +54,7 @@ typedef enum {
 typedef struct {
     const centre_kernel *kernel;
     const void *plan;
+    double reach;                    /* where pairs are farther apart the term is nothing, of a pair potential; else 0 */
 } md_term;
 
 typedef enum { MD_CELL_FIXED, MD_CELL_ISOTROPIC, MD_CELL_ANISOTROPIC, MD_CELL_FLEXIBLE } md_cell_motion;
@@ -93,6 +95,7 @@ typedef struct {
     double heat;                     /* that friction, noise and rescaling have added */
 
     double most_force, most_step, least_distance, least_volume, most_volume;
+    double heights[3], most_stretch; /* of the cell at the start of the run */
     int64_t culprits[2];
     double worst;
 

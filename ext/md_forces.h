@@ -59,31 +59,34 @@ static int prepare_blocks(md_system *s)
 }
 
 /* Pairs of one centre within the cutoff, behind the m that the block holds. */
-INLINE int64_t gather(const md_system *s, thread_part *t, int64_t i, int64_t m, const int one_element)
+INLINE int64_t gather(const md_system *s, thread_part *t, int64_t i, int64_t m, double *restrict least, const int one_element)
 {
     const md_private *p = s->own;
     const int64_t *first = p->first + i + (t - p->parts);
-    const uint32_t *entry = t->rows + first[0], *end = t->rows + first[1];
-    const vec *x = (const vec *)s->x, *shifts = p->grid.shifts;
+    const uint32_t *restrict entry = t->rows + first[0], *restrict end = t->rows + first[1];
+    const vec *restrict x = (const vec *)s->x, *restrict shifts = p->grid.shifts;
+    const int32_t *restrict numbers = s->numbers;
+    double *restrict to = t->block_vectors + 3 * m, limit = SQUARE(s->cutoff), nearest = *least;
+    int32_t *restrict other = t->block_other + m, *restrict species = t->block_species + BLOCK + m;
     int bits = p->grid.bits;
     uint32_t mask = ((uint32_t)1 << bits) - 1;
     vec here = x[i];
-    double limit = SQUARE(s->cutoff), least = SQUARE(s->least_distance);
-    int close = 0;
     for (; entry < end; entry++) {
         uint32_t j = *entry >> bits;
         vec d = x[j] + shifts[*entry & mask] - here, square = d * d;
         double r2 = square[0] + square[1] + square[2];
-        *(loose_vec *)(t->block_vectors + 3 * m) = (loose_vec)d;
-        t->block_other[m] = (int32_t)j;
-        if (!one_element)
-            t->block_species[BLOCK + m] = s->numbers[j];
-        m += r2 < limit;
-        close |= r2 < least;
+        int near = r2 < limit;
+        *(loose_vec *)to = (loose_vec)d;
+        *other = (int32_t)j;
+        to += 3 * near, other += near;
+        if (!one_element) {
+            *species = numbers[j];
+            species += near;
+        }
+        nearest = r2 < nearest ? r2 : nearest;
     }
-    if (close)
-        t->status = MD_CLOSE;
-    return m;
+    *least = nearest;
+    return other - t->block_other;
 }
 
 /* Which pair of the block is too close. */
@@ -104,15 +107,19 @@ static void find_close(const md_system *s, thread_part *t, int64_t begin, int64_
 /* Forces on both atoms of every pair of the block; on request dE/dstrain. */
 INLINE void scatter(thread_part *t, int64_t begin, int64_t n, const int want_virial)
 {
-    vec *f = t->forces, w0 = {0}, w1 = {0}, w2 = {0};
+    vec *restrict f = t->forces, w0 = {0}, w1 = {0}, w2 = {0};
+    const double *restrict gradients = t->block_gradients, *restrict vectors = t->block_vectors;
+    const int64_t *restrict first = t->block_first;
+    const int32_t *restrict other = t->block_other;
     for (int64_t u = 0; u < n; u++) {
         vec own = {0};
-        for (int64_t k = t->block_first[u]; k < t->block_first[u + 1]; k++) {
-            vec g = (vec)*(const loose_vec *)(t->block_gradients + 3 * k);
+        int64_t end = first[u + 1];
+        for (int64_t k = first[u]; k < end; k++) {
+            vec g = (vec)*(const loose_vec *)(gradients + 3 * k);
             own += g;
-            f[t->block_other[k]] -= g;
+            f[other[k]] -= g;
             if (want_virial) {
-                const double *d = t->block_vectors + 3 * k;
+                const double *d = vectors + 3 * k;
                 w0 += d[0] * g, w1 += d[1] * g, w2 += d[2] * g;
             }
         }
@@ -126,22 +133,27 @@ static int block_of(md_system *s, thread_part *t, int64_t begin, int64_t n)
 {
     const md_private *p = s->own;
     int64_t m = 0;
+    double least = INFINITY;
     for (int64_t u = 0; u < n; u++) {
         t->block_first[u] = m;
         if (!s->one_element)
             t->block_species[u] = s->numbers[begin + u];
-        m = s->one_element ? gather(s, t, begin + u, m, 1) : gather(s, t, begin + u, m, 0);
+        m = s->one_element ? gather(s, t, begin + u, m, &least, 1) : gather(s, t, begin + u, m, &least, 0);
     }
     t->block_first[n] = m;
-    if (t->status) {
+    if (least < SQUARE(s->least_distance)) {
+        t->status = MD_CLOSE;
         find_close(s, t, begin, n);
         return 0;
     }
     memset(t->block_gradients, 0, (size_t)(3 * m + 4) * sizeof(double));
     memset(t->block_energies, 0, (size_t)n * sizeof(double));
     centre_pairs pairs = {t->block_first, t->block_j, t->block_vectors, t->block_species, 0, n};
-    for (int k = 0; k < s->n_terms; k++)
-        s->terms[k].kernel->evaluate(s->terms[k].plan, &pairs, t->scratch, t->block_energies, t->block_gradients);
+    for (int k = 0; k < s->n_terms; k++) {
+        const md_term *term = &s->terms[k];
+        if (!term->reach || least < SQUARE(term->reach))
+            term->kernel->evaluate(term->plan, &pairs, t->scratch, t->block_energies, t->block_gradients);
+    }
     for (int64_t u = 0; u < n; u++)
         t->energy += t->block_energies[u];
     p->want_virial ? scatter(t, begin, n, 1) : scatter(t, begin, n, 0);

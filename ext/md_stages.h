@@ -119,11 +119,19 @@ static void drift_share(md_system *s, int rank)
 
 static int check_volume(md_system *s)
 {
-    double volume = md_volume(s);
-    if (volume >= s->least_volume && volume <= s->most_volume)
-        return MD_OK;
-    s->worst = volume;
-    return MD_VOLUME;
+    double volume = md_volume(s), inverse[9];
+    invert(s->cell, inverse);
+    if (!(volume >= s->least_volume && volume <= s->most_volume)) {
+        s->worst = volume;
+        return MD_VOLUME;
+    }
+    for (int k = 0; k < 3; k++) { /* a cell without resistance to shear would become flat */
+        double height = 1.0 / sqrt(SQUARE(inverse[k]) + SQUARE(inverse[3 + k]) + SQUARE(inverse[6 + k]));
+        s->worst = height / s->heights[k], s->culprits[0] = k;
+        if (!(s->worst < s->most_stretch && s->worst > 1.0 / s->most_stretch))
+            return MD_SHAPE;
+    }
+    return MD_OK;
 }
 
 static int drift(md_system *s)
@@ -159,15 +167,21 @@ static void noise_share(md_system *s, int rank)
 {
     const md_private *p = s->own;
     thread_part *t = &p->parts[rank];
+    double normals[3][PHILOX_BATCH];
+    int32_t places[PHILOX_BATCH];
     t->heat = 0.0;
-    for (int64_t i = t->begin; i < t->end; i++) {
-        if (!(s->mass[i] > 0.0))
-            continue;
-        double *v = s->v + 4 * i, normals[4], before = sum_of_squares(v), width = p->draw / sqrt(s->mass[i]);
-        philox_normals(philox(s->seed, (uint64_t)s->step, (uint32_t)s->ids[i], p->stream), normals);
-        for (int c = 0; c < 3; c++)
-            v[c] = p->keep * v[c] + width * normals[c];
-        t->heat += 0.5 * s->mass[i] * (sum_of_squares(v) - before);
+    for (int64_t begin = t->begin; begin < t->end; begin += PHILOX_BATCH) {
+        int64_t n = t->end - begin < PHILOX_BATCH ? t->end - begin : PHILOX_BATCH;
+        for (int64_t u = 0; u < PHILOX_BATCH; u++)
+            places[u] = s->ids[begin + (u < n ? u : 0)];
+        philox_batch(s->seed, (uint64_t)s->step, places, p->stream, normals);
+        for (int64_t u = 0; u < n; u++) {
+            double *v = s->v + 4 * (begin + u), mass = s->mass[begin + u], before = sum_of_squares(v);
+            double width = mass > 0.0 ? p->draw / sqrt(mass) : 0.0;
+            for (int c = 0; c < 3; c++)
+                v[c] = p->keep * v[c] + width * normals[c][u];
+            t->heat += 0.5 * mass * (sum_of_squares(v) - before);
+        }
     }
 }
 

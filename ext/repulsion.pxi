@@ -39,3 +39,8 @@ cdef class RepulsionKernel(CentreKernel):
         self.plan.row_of, self.plan.table = <const int32_t *>_at(rows), <const double *>_at(numbers)
         self.plan_at = &self.plan
         self.kernel = repulsion_loops_find(isa.encode())
+
+    @property
+    def reach(self):
+        """Å; pairs that are farther apart feel nothing."""
+        return self.plan.cutoff

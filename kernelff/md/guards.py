@@ -32,7 +32,7 @@ def explained(stopped, atoms, step, settings, volume):
     """
     assert isinstance(stopped, Stopped)
     a, b = stopped.culprits
-    names = [f"atom {k} ({atoms.symbols[k]})" for k in (a, b)]
+    names = [f"atom {k} ({atoms.symbols[k]})" if k < len(atoms) else "" for k in (a, b)]
     when = "at the start" if step == 0 else f"after step {step}"
     smaller = f"Relax the structure first, or take a smaller timestep than {settings.timestep:g} fs"
     text, culprits = {
@@ -57,6 +57,11 @@ def explained(stopped, atoms, step, settings, volume):
             f"the volume went from {volume:.1f} to {stopped.worst:.1f} Å^3, by more than a factor of max_volume_change "
             f"= {settings.max_volume_change:g}. Check pressure ({settings.pressure[0]:g} GPa) and potential, take a "
             "longer barostat_time, or raise max_volume_change",
+            (),
+        ),
+        "shape": (
+            f"the height of the cell along vector {a} is {stopped.worst:.3g} times that at the start, beyond a factor of "
+            f"max_volume_change = {settings.max_volume_change:g}. Take cell='isotropic' for a liquid or a gas",
             (),
         ),
         "crowded": ("there are too many atoms and images for one neighbour list. Take a larger or smaller cell", ()),

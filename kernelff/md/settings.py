@@ -118,8 +118,8 @@ class MDSettings:
             after = [*after, (RESCALE, 1.0)] + ([(CELL_NOISE, 1.0)] if self.moves_cell else [])
         return [*before, *middle, *after]
 
-    def numbers(self, freedom, steps, volume):
-        """Numbers of md_system in ASE's units, for so many degrees of freedom, steps and a volume at the start."""
+    def numbers(self, freedom, steps):
+        """Numbers of md_system in ASE's units, for so many degrees of freedom and steps."""
         kt = [units.kB * t for t in self.temperature or (0.0, 0.0)]
         cell_time = self.barostat_time * units.fs
         return {
@@ -131,7 +131,7 @@ class MDSettings:
             "cell_mass": (freedom + 3.0) * kt[0] * cell_time**2 / 3.0, "cell_friction": 1.0 / cell_time,
             "cell_relaxation": cell_time, "most_force": self.max_force, "most_step": self.max_step,
             "least_distance": self.min_distance,
-            "volumes": (volume / self.max_volume_change, volume * self.max_volume_change),
+            "most_change": self.max_volume_change,
         }  # fmt: skip
 
     def to_dict(self):

@@ -154,7 +154,7 @@ def _at_rest(atoms, velocities, masses):
     return velocities
 
 
-def make_system(atoms, state, parts, settings, steps, threads, volume):
+def make_system(atoms, state, parts, settings, steps, threads, start_cell):
     """The compiled system at a state: the same bits for the same state, whatever came before.
 
     Parameters
@@ -167,8 +167,8 @@ def make_system(atoms, state, parts, settings, steps, threads, volume):
     steps : int
         Of the whole run.
     threads : int
-    volume : float
-        Å^3, at the start of the run.
+    start_cell : ndarray of shape (3, 3)
+        Å, at the start of the run.
 
     Returns
     -------
@@ -177,12 +177,12 @@ def make_system(atoms, state, parts, settings, steps, threads, volume):
     order = _order(state, atoms.pbc, parts.cutoff + settings.skin)
     mass = np.where(fixed_atoms(atoms), 0.0, atoms.get_masses())
     rest = None if parts.rest is None else _unsorted(parts.rest.bound(atoms), order)
-    numbers = settings.numbers(freedom_of(atoms, settings), steps, volume)
+    numbers = settings.numbers(freedom_of(atoms, settings), steps)
     return System(
         atoms.numbers[order], order, state.positions[order], state.velocities[order], mass[order], state.images[order],
         state.cell, atoms.pbc, parts.kernels, rest, settings.stages(), available_isas()[0],
         n_threads=max(1, min(threads, len(atoms) // 8)), cutoff=parts.cutoff, step=state.step, heat=state.heat,
-        rate=state.rate, chain=state.chain, cell_chain=state.cell_chain, **numbers,
+        volume=abs(np.linalg.det(start_cell)), heights=_heights(start_cell), rate=state.rate, chain=state.chain, cell_chain=state.cell_chain, **numbers,
     )  # fmt: skip
 
 
@@ -202,9 +202,12 @@ def _order(state, pbc, width):
     """Atoms that are near each other one after the other: by layers, then rows, then along the row."""
     fractions = state.positions @ np.linalg.inv(state.cell)
     fractions[:, pbc] %= 1.0
-    heights = 1.0 / np.linalg.norm(np.linalg.inv(state.cell), axis=0)
-    layers = np.floor(fractions * heights / width)
+    layers = np.floor(fractions * _heights(state.cell) / width)
     return np.lexsort((fractions[:, 0], layers[:, 1], layers[:, 2])).astype(np.int32)
+
+
+def _heights(cell):
+    return 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0)
 
 
 def _unsorted(compute, order):
