@@ -77,7 +77,9 @@ class Simulation:
     def _place(self, state):
         """The system at a state. A checkpoint passes here too, so that a run that goes on and one that starts from
         the file are in the same order, with the same list, and stay the same to the last bit."""
-        self.system = make_system(self.atoms, state, self.parts, self.settings, self.steps, self.threads, self.start.cell)
+        self.system = make_system(
+            self.atoms, state, self.parts, self.settings, self.steps, self.threads, self.start.cell
+        )
         self._guarded(self.system.compute)
 
     def _guarded(self, call, *arguments):
