@@ -24,12 +24,17 @@ SHARED = ["ext/lanes.h", "ext/centres.h", "ext/dispatch.h", "ext/centres.pxi"]
 MOMENTS = [f"ext/moments{part}" for part in (".c", "_derivatives.h", "_coefficients.h", ".h")]
 SOAP = [f"ext/soap{part}" for part in ("_derivatives.h", "_adjoint.h", "_expansion.h", "_scratch.h", ".h")]
 GAP = ["ext/gap_products.h", "ext/gap.h", "ext/gap.pxi"]
+MD = [f"ext/md{part}.h" for part in ("", "_private", "_team", "_list", "_forces", "_stages")] + [
+    "ext/philox.h",
+    "ext/repulsion.h",
+]
 POTENTIAL = [f"ext/moments_{part}" for part in ("potential.h", "pull.h", "potential.pxi")]
 # module -> its sources, then what these include
 LOOPS = {
     "kernelff._soap": ["ext/soap.c", "ext/gap.c", *SOAP, *GAP, *SHARED],
     "kernelff._symmetry": ["ext/symmetry.c", "ext/symmetry.h", *SHARED],
     "kernelff._moments": [*MOMENTS, "ext/moments_potential.c", *POTENTIAL, *SHARED],
+    "kernelff._md": ["ext/md.c", "ext/repulsion.c", *MD, *SHARED],
 }
 SINGLE = ("ext/moments_potential.c",)  # compiled for float32 too, of which twice as many fit
 
@@ -79,6 +84,7 @@ loops = [
         include_dirs=["ext"],
         define_macros=[("KERNELFF_X86", None)] if X86 else [],
         extra_compile_args=FLAGS,
+        extra_link_args=["-pthread"],
         depends=sources,
     )
     for module, sources in LOOPS.items()

@@ -1,5 +1,6 @@
 """Kernel-method force fields: DFT accuracy, minutes to fit, honest error bars."""
 
+from kernelff import md
 from kernelff.baselines.dispersion import DFTD3
 from kernelff.descriptors import G2, G4, G5, SOAP, W2, W4, W5, MomentTensors, PairDistances, SymmetryFunctions
 from kernelff.error_bars.extrapolation import ActiveSet
@@ -35,6 +36,7 @@ __all__ = [
     "__version__",
     "load",
     "load_model",
+    "md",
     "read_gap",
     "read_input_nn",
     "read_mtp",

@@ -72,8 +72,8 @@ class NeighborList:
             For positions or cells that are not finite, a cell without volume
             in its periodic directions, or two atoms at the same place.
         """
-        cell = _checked_cell(atoms)
-        positions = _checked_positions(atoms)
+        cell = checked_cell(atoms)
+        positions = checked_positions(atoms)
         numbers = np.array(atoms.numbers, dtype=np.int64)
         if len(atoms) == 0:
             i = j = np.zeros(0, dtype=np.int64)
@@ -100,7 +100,8 @@ class NeighborList:
         )
 
 
-def _checked_positions(atoms):
+def checked_positions(atoms):
+    """Positions (n_atoms, 3) of a frame; a ValueError where they are not finite."""
     positions = np.array(atoms.positions, dtype=float)
     bad = ~(np.abs(positions) < _HUGE_POSITION).all(axis=1)  # also catches NaN
     if bad.any():
@@ -112,7 +113,8 @@ def _checked_positions(atoms):
     return positions
 
 
-def _checked_cell(atoms):
+def checked_cell(atoms):
+    """Cell (3, 3) of a frame, with vectors also where it is not periodic; a ValueError where it has no volume."""
     cell = np.array(atoms.cell.array, dtype=float)
     if not np.isfinite(cell).all():
         raise ValueError(f"cell: the cell vectors {cell.tolist()} are not finite. Repair or drop this frame.")

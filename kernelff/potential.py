@@ -88,7 +88,7 @@ class Potential:
         ValueError
             For species the model was not fitted to, or broken geometry.
         """
-        self._check_species(atoms)
+        self.check_species(atoms)
         neighbors = neighbors_of(self._pair_parts, atoms)
         with one_blas_thread():
             columns = term_columns(self.terms)
@@ -150,7 +150,7 @@ class Potential:
                 "uncertainty: this model carries no posterior (it was saved with compact=True). "
                 "Save it without compact, or fit it again."
             )
-        self._check_species(atoms)
+        self.check_species(atoms)
         with one_blas_thread():
             if residual:
                 return self.posterior.full(self.terms, atoms, derivatives)
@@ -171,7 +171,7 @@ class Potential:
         ndarray of shape (n_atoms,)
             eV^2.
         """
-        self._check_species(atoms)
+        self.check_species(atoms)
         if any(isinstance(term, BasisTerm) for term in self.terms):
             raise ValueError("local_gap_variance: a linear model has no sparse set. Use uncertainty(atoms).")
         if self.metadata.get("cutoffs_in_weights"):
@@ -200,7 +200,7 @@ class Potential:
         """
         if self.active_set is None:
             raise ValueError(f"extrapolation_grade: {self._remedy_without_active_set()}")
-        self._check_species(atoms)
+        self.check_species(atoms)
         with one_blas_thread():
             grades = self.active_set.grades(self.active_set.rows_of(self, atoms))
         return grades if self.active_set.mode == "neighborhood" else float(grades[0])
@@ -315,7 +315,8 @@ class Potential:
             active_set = ActiveSet.from_state(params["active_set"], under("active_set.", arrays))
         return cls(terms, arrays["weights"], e0, posterior, baseline, params["metadata"], repulsion, active_set)
 
-    def _check_species(self, atoms):
+    def check_species(self, atoms):
+        """Refuse elements that the model was not fitted to; warn of those that it only gives e0."""
         unknown = sorted({int(z) for z in set(atoms.numbers)} - set(self.e0))
         if unknown:
             raise ValueError(

@@ -108,6 +108,11 @@ class ZBL:
         rows = self._row[list(species)]
         return self._table[np.ix_(rows, rows)][..., 0]
 
+    @property
+    def tables(self):
+        """Row of each element and, by rows, outer, given, screening length and charge: what a kernel needs."""
+        return self._row, self._table
+
     def evaluate(self, neighbors):
         """Local energies (n_atoms,), half of each pair, and pair gradients de_i/dr_ij (n_pairs, 3)."""
         energies, gradients = np.zeros(neighbors.n_atoms), np.zeros((neighbors.n_pairs, 3))

@@ -10,6 +10,7 @@ from kernelff.cli.convert import convert
 from kernelff.cli.evaluate import evaluate
 from kernelff.cli.fit import fit
 from kernelff.cli.info import info
+from kernelff.cli.md import md
 from kernelff.cli.properties import properties
 from kernelff.cli.quickstart import quickstart
 from kernelff.cli.tune import tune
@@ -49,3 +50,4 @@ app.command()(evaluate)
 app.command()(properties)
 app.command()(info)
 app.command()(convert)
+app.command()(md)

@@ -30,8 +30,13 @@ class BoundMoments:
     def __init__(self, descriptor, weights, precision="double"):
         require(precision in ("double", "single"), "precision", precision, '"double" or "single"')
         self.descriptor, self.precision = descriptor, precision
-        self._kernel = self._bind(weights, precision)
-        self._exact = self._kernel if precision == "double" else self._bind(weights, "double")
+        self.kernel = self._bind(weights, precision)
+        self._exact = self.kernel if precision == "double" else self._bind(weights, "double")
+
+    @property
+    def address(self):
+        """Where C finds the centre_kernel and its plan; elements are atomic numbers."""
+        return self.kernel.address
 
     def _bind(self, weights, precision):
         tables = self.descriptor.potential_tables(weights, precision)
@@ -49,7 +54,7 @@ class BoundMoments:
         check_list(neighbors, self.descriptor.cutoff)
         species_index(neighbors.numbers, self.descriptor.species)
         plain = neighbors.first, neighbors.j, neighbors.vectors, neighbors.numbers.astype(np.int32)
-        energies, gradients = self._kernel.evaluate(*plain, 0, neighbors.n_atoms)
+        energies, gradients = self.kernel.evaluate(*plain, 0, neighbors.n_atoms)
         if self.precision == "single" and neighbors.n_pairs:
             self._check_single(neighbors, plain, gradients)
         return energies, gradients

@@ -1,0 +1,89 @@
+"""`kernelff md`: molecular dynamics."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from ase.data import chemical_symbols
+
+import kernelff
+from kernelff.cli.console import console, guarded, note
+from kernelff.cli.data import TYPES_HELP
+from kernelff.io import read_raw_frames
+from kernelff.io.mtp import SUFFIXES
+
+
+@guarded
+def md(
+    context: typer.Context,
+    model: Annotated[Path, typer.Argument(help="Model file (.kff), gap.xml or .mtp.")],
+    start: Annotated[Path, typer.Argument(help="File of frames; the last one is the start.")],
+    ensemble: Annotated[str, typer.Option(help="nve, nvt, npt or nph.")] = "nvt",
+    temperature: Annotated[str | None, typer.Option(help="K; two, as in 300,900, for a ramp.")] = None,
+    pressure: Annotated[str | None, typer.Option(help="GPa, of npt and nph; two for a ramp.")] = None,
+    timestep: Annotated[float, typer.Option(help="fs.")] = 1.0,
+    steps: Annotated[int, typer.Option(help="Of the whole run, those done before a stop included.")] = 1000,
+    thermostat: Annotated[str | None, typer.Option(help="langevin (default), bussi or nose-hoover.")] = None,
+    thermostat_time: Annotated[float, typer.Option(help="fs.")] = 100.0,
+    cell: Annotated[str | None, typer.Option(help="isotropic (default), anisotropic or flexible (npt, nph).")] = None,
+    barostat_time: Annotated[float, typer.Option(help="fs.")] = 1000.0,
+    repeat: Annotated[str | None, typer.Option(help="Copies of the start along its cell, as in 4,4,4.")] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Trajectory: .xyz, .extxyz or .traj. The table of energies, "
+                           "temperature and pressure (.csv) and the checkpoint stand beside it.")
+    ] = Path("md.xyz"),
+    every: Annotated[int, typer.Option(help="Steps between frames of the trajectory.")] = 100,
+    thermo_every: Annotated[int, typer.Option(help="Steps between lines of the table.")] = 100,
+    checkpoint_every: Annotated[int | None, typer.Option(help="Steps; a few seconds' work by default.")] = None,
+    restart: Annotated[bool, typer.Option("--restart", help="Start anew and overwrite, whatever is there.")] = False,
+    seed: Annotated[int, typer.Option(help="Of velocities and noise.")] = 0,
+    threads: Annotated[int, typer.Option(help="Threads; the same number gives the same bits.")] = 1,
+    species: Annotated[str | None, typer.Option(help=TYPES_HELP)] = None,
+    max_force: Annotated[float, typer.Option(help="Stop beyond this force, eV/Å.")] = 1000.0,
+    max_step: Annotated[float, typer.Option(help="Stop beyond this displacement in a step, Å.")] = 0.5,
+    min_distance: Annotated[float, typer.Option(help="Stop when two atoms are closer, Å.")] = 0.3,
+):  # fmt: skip
+    """Run molecular dynamics; a run that was stopped or killed goes on with the same command."""
+    temperature, pressure = _numbers("--temperature", temperature, (1, 2)), _numbers("--pressure", pressure, (1, 2))
+    potential = kernelff.load(model, species=species if model.suffix.lower() in SUFFIXES else None)
+    atoms = read_raw_frames(start, species=species)[-1]
+    if repeat is not None:
+        atoms = atoms.repeat(tuple(int(n) for n in _numbers("--repeat", repeat, (3,))))
+    elements = ", ".join(chemical_symbols[z] for z in sorted(set(atoms.numbers)))
+    console.print(f"{len(atoms)} atoms ({elements}), {ensemble}")
+    began = time.perf_counter()
+    result = kernelff.md.run(
+        atoms, potential, ensemble, temperature=temperature, pressure=pressure, timestep=timestep, steps=steps,
+        thermostat=thermostat, thermostat_time=thermostat_time, cell=cell, barostat_time=barostat_time, seed=seed,
+        trajectory=output, trajectory_every=every, thermo=output.with_suffix(".csv"), thermo_every=thermo_every,
+        checkpoint_every=checkpoint_every, resume=not restart, threads=threads, max_force=max_force, max_step=max_step,
+        min_distance=min_distance, progress=console.is_terminal,
+    )  # fmt: skip
+    if not result.ns_per_day:
+        note(f"the run is complete at step {steps}; give more --steps to go on, or --restart")
+        return
+    _show(result, time.perf_counter() - began)
+    console.print(f"Trajectory: {output}, table: {output.with_suffix('.csv')}")
+
+
+def _numbers(option, text, counts):
+    """None, or the numbers of a text like 300,900."""
+    if text is None:
+        return None
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in counts:
+        raise ValueError(f"{option} {text}: give {' or '.join(map(str, counts))} numbers, separated by commas")
+    return numbers if len(numbers) > 1 else numbers[0]
+
+
+def _show(result, seconds):
+    second_half = slice(len(result.thermo["step"]) // 2, None)
+    columns = (("temperature_K", "K"), ("pressure_GPa", "GPa"), ("volume_A3", "Å^3"))
+    means = [(name.split("_")[0], np.mean(result.thermo[name][second_half]), unit) for name, unit in columns]
+    shown = ", ".join(f"{name} {mean:.5g} {unit}" for name, mean, unit in means if np.isfinite(mean))
+    console.print(f"{result.ns_per_day:.3g} ns/day, {seconds:.1f} s. Means of the second half: {shown}")

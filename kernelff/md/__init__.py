@@ -1,0 +1,6 @@
+"""Molecular dynamics on compiled kernels, written on `Potential` alone."""
+
+from kernelff.md.run import MDResult, run
+from kernelff.md.settings import MDSettings
+
+__all__ = ["MDResult", "MDSettings", "run"]

@@ -1,0 +1,81 @@
+"""What of a potential the compiled loop runs by itself, and what it asks Python for."""
+
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+from ase import Atoms
+
+from kernelff._md import RepulsionKernel
+from kernelff.assembly import term_columns
+from kernelff.potential import Potential, baseline_results
+
+
+class Parts(NamedTuple):
+    """A potential as the compiled loop takes it."""
+
+    kernels: list  # objects with `address`
+    rest: object  # callable (positions, cell) -> energy, forces, virial, or None
+    cutoff: float  # Å, of the kernels
+    e0: dict  # atomic number -> eV, in neither of the two
+
+
+def parts_of(potential, isa):
+    """Sort the terms of a potential.
+
+    Parameters
+    ----------
+    potential : Potential or ase Calculator
+    isa : str
+        Instruction set of what is compiled here.
+
+    Returns
+    -------
+    Parts
+        With `rest` = None or a function that takes (atoms, positions, cell).
+    """
+    if not isinstance(potential, Potential):
+        return Parts([], _Rest(None, potential), 0.0, {})
+    kernels, cutoffs, terms, weights = [], [], [], []
+    for term, columns in zip(potential.terms, term_columns(potential.terms), strict=True):
+        kernel = term.compiled(potential.weights[columns]) if hasattr(term, "compiled") else None
+        if kernel is None:
+            terms.append(term)
+            weights.append(potential.weights[columns])
+        else:
+            kernels.append(kernel)
+            cutoffs.append(term.cutoff)
+    if potential.repulsion is not None:
+        kernels.append(RepulsionKernel(*potential.repulsion.tables, potential.repulsion.cutoff, isa))
+        cutoffs.append(potential.repulsion.cutoff)
+    rest = None
+    if terms or potential.baseline is not None:
+        none = dict.fromkeys(potential.e0, 0.0)
+        rest = _Rest(Potential(terms, np.concatenate(weights), none) if terms else None, potential.baseline)
+    return Parts(kernels, rest, max(cutoffs, default=0.0), potential.e0)
+
+
+class _Rest:
+    """Terms without a kernel and the baseline."""
+
+    def __init__(self, potential, baseline):
+        self.potential, self.baseline = potential, baseline
+
+    def bound(self, atoms):
+        """Function (positions, cell) -> energy, forces, virial (NaN where there is none) of these atoms."""
+        frame = Atoms(atoms.numbers, cell=atoms.cell, pbc=atoms.pbc)
+        cell_given = atoms.cell.array.any(axis=1)
+
+        def compute(positions, cell):
+            frame.set_cell(np.where(cell_given[:, None], cell, 0.0))
+            frame.positions = positions
+            energy, forces, virial = 0.0, 0.0, 0.0
+            for part in (self.potential, self.baseline):
+                if part is not None:
+                    with warnings.catch_warnings():
+                        warnings.simplefilter("ignore", UserWarning)  # said once, at the start
+                        found = baseline_results(part, frame)
+                    energy, forces, virial = energy + found.energy, forces + found.forces, virial + found.virial
+            return energy, forces, virial
+
+        return compute

@@ -1,0 +1,143 @@
+"""Molecular dynamics in one call."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from ase import Atoms
+
+from kernelff.md.settings import MDSettings
+from kernelff.md.simulation import Simulation
+from kernelff.progress import as_callback
+
+
+@dataclass(frozen=True, eq=False)
+class MDResult:
+    """What a run leaves behind.
+
+    Attributes
+    ----------
+    atoms : ase.Atoms
+        The last frame, with momenta, not wrapped into the cell.
+    energy : float
+        Potential energy of the last frame, eV.
+    forces : ndarray of shape (n_atoms, 3)
+        eV/Å.
+    thermo : dict of str -> ndarray
+        Columns step, time_fs, temperature_K, potential_eV, kinetic_eV, conserved_eV (the energy with what thermostat
+        and barostat hold), pressure_GPa and volume_A3 (NaN where there is none).
+    ns_per_day : float
+    """
+
+    atoms: Atoms
+    energy: float
+    forces: np.ndarray
+    thermo: dict
+    ns_per_day: float
+
+
+def run(
+    atoms,
+    potential,
+    ensemble="nve",
+    *,
+    temperature=None,
+    pressure=None,
+    timestep=1.0,
+    steps=1000,
+    thermostat=None,
+    thermostat_time=100.0,
+    cell=None,
+    barostat_time=1000.0,
+    seed=0,
+    trajectory=None,
+    trajectory_every=100,
+    thermo=None,
+    thermo_every=100,
+    checkpoint=None,
+    checkpoint_every=None,
+    resume=True,
+    threads=1,
+    skin=0.5,
+    max_force=1000.0,
+    max_step=0.5,
+    min_distance=0.3,
+    max_volume_change=3.0,
+    progress=False,
+):
+    """Run molecular dynamics in compiled code.
+
+    Parameters
+    ----------
+    atoms : ase.Atoms
+        Start; not changed. Its momenta are kept; without any they are drawn at `temperature` (a crystal turns half of
+        them into potential energy). `FixAtoms` is respected.
+    potential : Potential, fitted model, or ase Calculator
+        Terms without a compiled kernel, baselines, and calculators are asked through Python at every step.
+    ensemble : str
+        "nve", "nvt", "npt", "nph"; "langevin", "bussi" and "nose-hoover" are "nvt" with that thermostat.
+    temperature : float or (float, float), optional
+        K; two for a ramp over the run.
+    pressure : float or (float, float), optional
+        GPa, of "npt" and "nph"; 0 by default.
+    timestep : float
+        fs.
+    steps : int
+        Of the whole run, those before a checkpoint included.
+    thermostat : str, optional
+        "langevin" (default), "bussi" (stochastic velocity rescaling) or "nose-hoover" (chains).
+    thermostat_time : float
+        fs; relaxation time, for Langevin dynamics 1 / friction.
+    cell : str, optional
+        "isotropic" (default), "anisotropic" (edges along their directions) or "flexible", of "npt" and "nph".
+    barostat_time : float
+        fs.
+    seed : int
+        Of velocities and noise.
+    trajectory : path-like, optional
+        .xyz, .extxyz or .traj.
+    thermo : path-like, optional
+        Comma-separated table.
+    trajectory_every, thermo_every : int
+        Steps.
+    checkpoint : path-like, optional
+        By default beside the first of the files above, with the suffix .checkpoint; none without files.
+    checkpoint_every : int, optional
+        Steps; by default a few seconds' work, from the number of atoms. Atoms are sorted and the list is made anew at
+        each, so that runs of other intervals agree to rounding.
+    resume : bool
+        Go on where the checkpoint is, with the same bits as without the stop; False starts anew and overwrites.
+    threads : int
+        The same number gives the same bits, others agree to rounding.
+    skin : float
+        Å, of the neighbour list.
+    max_force, max_step, min_distance, max_volume_change : float
+        Guard rails: eV/Å, Å per step, Å, factor on the volume. Beyond them the run stops.
+    progress : bool or callable
+        True shows a bar; or a function (steps done, steps).
+
+    Returns
+    -------
+    MDResult
+
+    Raises
+    ------
+    ValueError
+        For arguments that mean nothing, unknown species, broken geometry, or a checkpoint of another run.
+    MDStopped
+        If a guard rail stopped the run. The last checkpoint is kept.
+    OSError
+        If a file cannot be written. The last checkpoint is kept.
+    """
+    settings = MDSettings.checked(
+        ensemble, temperature, pressure, thermostat, cell, timestep=timestep, thermostat_time=thermostat_time,
+        barostat_time=barostat_time, seed=seed, skin=skin, max_force=max_force, max_step=max_step,
+        min_distance=min_distance, max_volume_change=max_volume_change,
+    )  # fmt: skip
+    simulation = Simulation(
+        atoms, potential, settings, steps, trajectory, thermo, checkpoint,
+        (trajectory_every, thermo_every, checkpoint_every), threads,
+    )  # fmt: skip
+    with as_callback(progress, "molecular dynamics", unit="steps") as callback:
+        rate = simulation.go(resume, callback)
+    frame = simulation.frame()
+    return MDResult(frame["atoms"], frame["energy"], frame["forces"], simulation.table(), rate)

@@ -1,0 +1,223 @@
+"""A run from its start or its checkpoint to its end: the compiled loop, and what is written on the way."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+from ase import units
+
+from kernelff._md import Stopped, available_isas
+from kernelff.md.checkpoint import MDCheckpoint, fingerprint
+from kernelff.md.files import THERMO, ExtendedXYZ, read_thermo, thermo_file, thermo_line, trajectory_file
+from kernelff.md.guards import explained, pressure_of
+from kernelff.md.parts import parts_of
+from kernelff.md.state import forces_of, freedom_of, make_system, start_state, state_of
+from kernelff.potential import Potential
+
+_SECONDS = 0.1  # of compiled code at a time: Ctrl-C works in between
+
+
+class Simulation:
+    """One run; see `run` for the parameters."""
+
+    def __init__(self, atoms, potential, settings, steps, trajectory, thermo, checkpoint, every, threads):
+        potential = getattr(potential, "potential_", potential)
+        self.every = _checked_intervals(every, len(atoms))
+        self.steps, self.threads = _whole("steps", steps, 0), _whole("threads", threads, 1)
+        if isinstance(potential, Potential):
+            potential.check_species(atoms)
+        elif not hasattr(potential, "get_potential_energy"):
+            raise ValueError(f"potential: must be a Potential, a fitted model or an ASE calculator, got {potential!r}.")
+        self.atoms, self.settings = atoms.copy(), settings
+        self.atoms.info, self.atoms.calc = {}, None
+        self.start = start_state(atoms, settings)
+        self.volume = abs(float(np.linalg.det(self.start.cell)))
+        self.parts = parts_of(potential, available_isas()[0])
+        self.offset = float(sum(self.parts.e0.get(int(z), 0.0) for z in atoms.numbers))
+        self.freedom = freedom_of(self.atoms, settings)
+        self.files = {} if trajectory is None else {"trajectory": trajectory_file(trajectory)}
+        self.files |= {} if thermo is None else {"thermo": thermo_file(thermo)}
+        owner = fingerprint(atoms, potential, settings, self.steps, self.every)
+        path = _checkpoint_path(checkpoint, trajectory, thermo)
+        self.checkpoint = None if path is None else MDCheckpoint(path, owner)
+        self.rows, self.system, self.saved = [], None, None
+
+    # ---- the run --------------------------------------------------------------------------------------
+
+    def go(self, resume=True, progress=None):
+        """Run to the end; nanoseconds per day."""
+        found = self.checkpoint.load() if resume and self.checkpoint is not None else None
+        if found is None and resume:
+            self._refuse_to_overwrite()
+        try:
+            state = self._begin(found)
+            return self._loop(state, progress)
+        except OSError as error:
+            raise OSError(self._told(error)) from error
+        finally:
+            for file in self.files.values():
+                _close(file)
+
+    def _begin(self, found):
+        state, sizes = found or (self.start, {})
+        if state.step > self.steps:
+            raise ValueError(f"steps: the checkpoint is at step {state.step}, beyond {self.steps}. Give more steps.")
+        self._place(state)
+        self.saved = state.step if found else None
+        for name, file in self.files.items():
+            file.open(sizes.get(name))
+        if found is None:
+            self._record(0)
+            self._save()
+        elif "thermo" in self.files:
+            table = read_thermo(self.files["thermo"].path)
+            self.rows = [dict(zip(THERMO, row, strict=True)) for row in zip(*table.values(), strict=True)]
+        return self.system.step
+
+    def _place(self, state):
+        """The system at a state. A checkpoint passes here too, so that a run that goes on and one that starts from
+        the file are in the same order, with the same list, and stay the same to the last bit."""
+        self.system = make_system(
+            self.atoms, state, self.parts, self.settings, self.steps, self.threads, self.start.cell
+        )
+        self._guarded(self.system.compute)
+
+    def _guarded(self, call, *arguments):
+        try:
+            call(*arguments)
+        except Stopped as stopped:
+            reason = explained(stopped, self.atoms, self.system.step, self.settings, self.volume)
+            raise self._with_last_frame(reason) from None
+
+    def _loop(self, step, progress):
+        began, first, chunk, rate = time.perf_counter(), step, 1, 0.0
+        while step < self.steps:
+            n = min([chunk, self.steps - step, *(every - step % every for every in self.every)])
+            start = time.perf_counter()
+            self._guarded(self.system.run, n)
+            spent = max(time.perf_counter() - start, 1e-6)
+            chunk = int(min(max(n * _SECONDS / spent, 1), 2 * max(chunk, n), 10**6))
+            step += n
+            self._record(step)
+            if step % self.every[2] == 0 or step == self.steps:
+                self._save()
+            days = max(time.perf_counter() - began, 1e-9) / 86400
+            rate = (step - first) * self.settings.timestep * 1e-6 / days
+            if progress is not None:
+                progress(step, self.steps, f"{rate:.3g} ns/day")
+        return rate
+
+    # ---- what is written ------------------------------------------------------------------------------
+
+    def _record(self, step):
+        if step % self.every[1] == 0 or step == self.steps:
+            self.rows.append(self._row())
+            if "thermo" in self.files and step % self.every[1] == 0:
+                self.files["thermo"].write(thermo_line(self.rows[-1]))
+        if "trajectory" in self.files and step % self.every[0] == 0:
+            self.files["trajectory"].write_frame(self.frame())
+
+    def _save(self):
+        sizes = {name: file.settle() for name, file in self.files.items()}
+        if self.checkpoint is not None:
+            state = state_of(self.system)
+            self.checkpoint.save(state, sizes)
+            self.saved = state.step
+            self._place(state)
+
+    def _row(self):
+        system, periodic = self.system, self.atoms.pbc.all()
+        kinetic = 0.5 * float(system.kinetic.trace())
+        volume = abs(float(np.linalg.det(system.cell))) if periodic else float("nan")
+        temperature = 2.0 * kinetic / (self.freedom * units.kB) if self.freedom else 0.0
+        values = (
+            system.step, system.step * self.settings.timestep, temperature, system.energy + self.offset, kinetic,
+            system.conserved + self.offset, pressure_of(system, volume), volume,
+        )  # fmt: skip
+        return dict(zip(THERMO, values, strict=True))
+
+    def frame(self):
+        """The present frame: atoms with momenta, energy, forces, stress (3, 3) or None, step and time."""
+        system, state = self.system, state_of(self.system)
+        atoms = self.atoms.copy()
+        given = atoms.cell.array.any(axis=1)
+        atoms.set_cell(np.where(given[:, None], state.cell, 0.0))
+        atoms.set_positions(state.path, apply_constraint=False)
+        atoms.set_momenta(state.velocities * atoms.get_masses()[:, None], apply_constraint=False)
+        stress = None
+        if atoms.pbc.all():
+            stress = -0.5 * (system.virial + system.virial.T) / atoms.get_volume()
+        return {
+            "atoms": atoms, "energy": float(system.energy + self.offset), "forces": forces_of(system), "stress": stress,
+            "step": system.step, "time_fs": system.step * self.settings.timestep,
+        }  # fmt: skip
+
+    def table(self):
+        """The thermo table, name -> array."""
+        return {name: np.array([row[name] for row in self.rows]) for name in THERMO}
+
+    # ---- what goes wrong ------------------------------------------------------------------------------
+
+    def _with_last_frame(self, reason):
+        """Keep the frame at which the run stopped beside the trajectory."""
+        kept = "" if self.saved is None else f" The checkpoint {self.checkpoint.path} at step {self.saved} is kept."
+        if "trajectory" in self.files:
+            path = self.files["trajectory"].path.with_suffix(".stopped.xyz")
+            frame = self.frame()
+            frame["forces"] = np.nan_to_num(frame["forces"])
+            file = ExtendedXYZ(path)
+            try:
+                file.open(None)
+                file.write_frame(frame)
+                kept += f" The frame is in {path}."
+            except OSError:
+                kept += f" The frame could not be written to {path}."
+            finally:
+                _close(file)
+        return type(reason)(f"{reason}{kept}", reason.reason, reason.atoms, reason.step)
+
+    def _told(self, error):
+        path = error.filename or ", ".join(str(file.path) for file in self.files.values())
+        text = f"{path} cannot be written: {error.strerror or error}."
+        if self.saved is None:
+            return f"{text} Give a folder that can be written to, with space left."
+        return (
+            f"{text} The run is kept up to step {self.saved} in {self.checkpoint.path}; make room (or the folder "
+            "writable) and repeat the call to go on from there."
+        )
+
+    def _refuse_to_overwrite(self):
+        for name, file in self.files.items():
+            if file.path.is_file():
+                raise ValueError(
+                    f"{name}: {file.path} exists and has no checkpoint to go on from. Give another path, or start anew "
+                    "and overwrite it (resume=False, --restart)."
+                )
+
+
+def _close(file):
+    try:
+        file.close()
+    except OSError:  # a full disk, reported already
+        pass
+
+
+def _checkpoint_path(checkpoint, trajectory, thermo):
+    if checkpoint is None:
+        beside = trajectory if trajectory is not None else thermo
+        return None if beside is None else Path(beside).with_suffix(".checkpoint")
+    return Path(checkpoint)
+
+
+def _checked_intervals(every, n_atoms):
+    trajectory, thermo, checkpoint = every
+    if checkpoint is None:
+        checkpoint = int(np.clip(2_000_000 // max(n_atoms, 1), 200, 10_000))
+    names = ("trajectory_every", "thermo_every", "checkpoint_every")
+    return tuple(_whole(name, value, 1) for name, value in zip(names, (trajectory, thermo, checkpoint), strict=True))
+
+
+def _whole(name, value, least):
+    if isinstance(value, bool) or not float(value).is_integer() or value < least:
+        raise ValueError(f"{name}: must be a whole number >= {least}, got {value!r}.")
+    return int(value)
