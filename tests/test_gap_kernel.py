@@ -3,10 +3,8 @@
 import copy
 import ctypes
 import pickle
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -310,10 +308,3 @@ def test_refusals():
         with pytest.raises(ValueError, match="of atom 0 is not from 0 to 0"):
             first, j, vectors, _ = arguments(term, Atoms("Si"))
             kernel.evaluate(first, j, vectors, np.array([element], dtype=np.int32), 0, 1)
-
-
-def test_c_without_python():
-    """The kernel's own driver, with address and undefined-behaviour sanitizers, for all instruction sets."""
-    done = subprocess.run([Path(__file__).parent / "c_driver" / "run_gap"], capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("ranges agree") >= 4

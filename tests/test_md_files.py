@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 import kernelff as kff
 from kernelff.cli import app
 from kernelff.md.checkpoint import MDCheckpoint
-from kernelff.md.files import read_thermo
+from kernelff.md.files import TextFile, read_thermo
 from kernelff.md.guards import MDStopped
 
 
@@ -51,8 +51,8 @@ def command(*arguments):
 @pytest.mark.parametrize("suffix", ["xyz", "traj"])
 def test_trajectory_and_table(suffix, potential, tmp_path):
     result = kff.md.run(
-        copper(), potential, "npt", temperature=300, cell="anisotropic", steps=50, trajectory=tmp_path / f"run.{suffix}",
-        trajectory_every=10, thermo=tmp_path / "run.csv", thermo_every=5,
+        copper(), potential, "npt", temperature=300, cell="anisotropic", steps=50,
+        trajectory=tmp_path / f"run.{suffix}", trajectory_every=10, thermo=tmp_path / "run.csv", thermo_every=5,
     )  # fmt: skip
     frames = read(tmp_path / f"run.{suffix}", ":")
     assert len(frames) == 6 and frames[0].info["step"] == 0 and frames[-1].info["time_fs"] == 50
@@ -174,7 +174,7 @@ def test_what_belongs_to_another_run_is_refused(potential, tmp_path):
         kff.md.run(copper(), potential, temperature=301, **settings)
     kff.md.run(copper(), potential, temperature=301, resume=False, **settings)
     (tmp_path / "run.xyz").write_text("1")
-    with pytest.raises(ValueError, match="is shorter than its run"):
+    with pytest.raises(ValueError, match=r"is shorter than its run"):
         kff.md.run(copper(), potential, temperature=301, **(settings | {"steps": 40}))
 
 
@@ -192,23 +192,23 @@ def test_overlapping_atoms(potential, tmp_path):
 def test_an_exploding_start_keeps_the_last_checkpoint(potential, tmp_path):
     atoms = copper()
     atoms.set_momenta(np.tile([0.0, 0.0, 1.0], (32, 1)))
-    with pytest.raises(MDStopped, match="would move .* more than max_step = 0.5.*smaller timestep than 40 fs"):
+    with pytest.raises(MDStopped, match=r"would move .* more than max_step = 0.5.*smaller timestep than 40 fs"):
         kff.md.run(atoms, potential, timestep=40.0, steps=1000, trajectory=tmp_path / "run.xyz", checkpoint_every=1)
     assert MDCheckpoint(tmp_path / "run.checkpoint", None).path.exists()
     assert len(read(tmp_path / "run.stopped.xyz", ":")) == 1
 
 
 def test_large_forces(potential):
-    with pytest.raises(MDStopped, match="above max_force = 0.001"):
+    with pytest.raises(MDStopped, match=r"above max_force = 0.001"):
         kff.md.run(copper(), potential, max_force=0.001)
 
 
 def test_a_collapsing_cell(potential):
-    with pytest.raises(MDStopped, match="the volume went from .* Check pressure"):
+    with pytest.raises(MDStopped, match=r"the volume went from .* Check pressure"):
         kff.md.run(copper(), potential, "npt", temperature=300, pressure=200, barostat_time=50, max_volume_change=1.1)
     gas = Atoms("Ar8", np.random.default_rng(0).uniform(0, 20, (8, 3)), cell=[20] * 3, pbc=True)
     ideal = kff.Potential([], np.zeros(0), {18: 0.0})
-    with pytest.raises(MDStopped, match="height of the cell along vector .*isotropic"):
+    with pytest.raises(MDStopped, match=r"height of the cell along vector .*isotropic"):
         kff.md.run(
             gas, ideal, "npt", cell="flexible", temperature=300, pressure=4e-3, barostat_time=100, timestep=10.0,
             steps=100_000, max_step=50.0, min_distance=0.0, max_volume_change=5.0,
@@ -239,15 +239,32 @@ def test_errors_of_a_calculator_arrive():
         kff.md.run(copper(), Broken())
 
 
-def test_a_full_disk(potential, tmp_path):
-    with pytest.raises(OSError, match=r"full cannot be written: No space left.*run is kept up to step|No space left"):
+def test_a_full_disk(potential, tmp_path, monkeypatch):
+    with pytest.raises(OSError, match=r"/dev/full cannot be written: No space left.*Give a folder"):
         kff.md.run(copper(), potential, thermo="/dev/full", checkpoint=tmp_path / "run.checkpoint", steps=100)
+    settle, calls = TextFile.settle, []
+
+    def full_at_last(file):
+        calls.append(file)
+        if len(calls) > 2:
+            raise OSError(28, "No space left on device")
+        return settle(file)
+
+    settings = {"temperature": 300, "steps": 80, "thermo_every": 5, "checkpoint_every": 20}
+    monkeypatch.setattr(TextFile, "settle", full_at_last)
+    with pytest.raises(OSError, match=r"run.csv cannot be written.*kept up to step 20 in .*run.checkpoint; make room"):
+        kff.md.run(copper(), potential, "nvt", thermo=tmp_path / "run.csv", **settings)
+    monkeypatch.undo()
+    parts = kff.md.run(copper(), potential, "nvt", thermo=tmp_path / "run.csv", **settings)
+    whole = kff.md.run(copper(), potential, "nvt", thermo=tmp_path / "whole.csv", **settings)
+    assert np.array_equal(parts.atoms.positions, whole.atoms.positions)
+    assert (tmp_path / "run.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 
 def test_a_folder_that_is_not_there(potential, tmp_path):
     with pytest.raises((OSError, ValueError), match="none"):
         kff.md.run(copper(), potential, trajectory=tmp_path / "none" / "run.xyz")
-    with pytest.raises(OSError, match="cannot be written.*Give a folder"):
+    with pytest.raises(OSError, match=r"cannot be written.*Give a folder"):
         kff.md.run(copper(), potential, thermo="/proc/run.csv")
 
 

@@ -60,8 +60,8 @@ def explained(stopped, atoms, step, settings, volume):
             (),
         ),
         "shape": (
-            f"the height of the cell along vector {a} is {stopped.worst:.3g} times that at the start, beyond a factor of "
-            f"max_volume_change = {settings.max_volume_change:g}. Take cell='isotropic' for a liquid or a gas",
+            f"the height of the cell along vector {a} is {stopped.worst:.3g} times that at the start, beyond a factor "
+            f"of max_volume_change = {settings.max_volume_change:g}. Take cell='isotropic' for a liquid or a gas",
             (),
         ),
         "crowded": ("there are too many atoms and images for one neighbour list. Take a larger or smaller cell", ()),

@@ -1,6 +1,6 @@
 /* The GAP kernel from plain C, without Python: two elements in a random cluster, every instruction set of this CPU,
  * with and without threads. Checks pair gradients against differences of energies, and that neither ranges nor
- * threads change a bit. tests/c_driver/run_gap builds it with sanitizers; with -fopenmp the ranges run in parallel. */
+ * threads change a bit. tests/c_driver/run builds it with sanitizers; with -fopenmp the ranges run in parallel. */
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
