@@ -18,6 +18,8 @@ from kernelff.md.parts import parts_of
 from kernelff.md.settings import MDSettings
 from kernelff.md.state import forces_of, make_system, start_state, state_of
 
+pytestmark = pytest.mark.filterwarnings("ignore:atoms. Ar get e0 alone")  # free flight is a potential without terms
+
 
 @pytest.fixture(scope="module")
 def potential():

@@ -19,6 +19,8 @@ from kernelff.md.checkpoint import MDCheckpoint
 from kernelff.md.files import TextFile, read_thermo
 from kernelff.md.guards import MDStopped
 
+pytestmark = pytest.mark.filterwarnings("ignore:atoms. Ar get e0 alone")  # free flight is a potential without terms
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 from ase.calculators.singlepoint import SinglePointCalculator
-from ase.io import read
 from ase.io.trajectory import Trajectory
 from ase.stress import full_3x3_to_voigt_6_stress
 
@@ -162,8 +161,3 @@ def read_thermo(path):
     """
     table = np.loadtxt(path, delimiter=",", skiprows=1, ndmin=2)
     return {name: table[:, k] for k, name in enumerate(THERMO)}
-
-
-def read_trajectory(path):
-    """All frames of a trajectory that `run` wrote."""
-    return read(path, ":")

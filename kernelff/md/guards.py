@@ -2,8 +2,6 @@
 
 from ase import units
 
-from kernelff._md import Stopped
-
 
 class MDStopped(RuntimeError):
     """A guard rail stopped the run; `reason`, `atoms` (indices) and `step` say where."""
@@ -30,7 +28,6 @@ def explained(stopped, atoms, step, settings, volume):
     -------
     MDStopped
     """
-    assert isinstance(stopped, Stopped)
     a, b = stopped.culprits
     names = [f"atom {k} ({atoms.symbols[k]})" if k < len(atoms) else "" for k in (a, b)]
     when = "at the start" if step == 0 else f"after step {step}"
