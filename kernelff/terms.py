@@ -238,8 +238,7 @@ class PairTerm:
             mine = (centre >= start) & (centre < stop)
             slope = self._pair_slopes(pairs, mine)
             gradients = directions[mine, :, None] * slope[:, None, :]
-            scale = np.ones((stop - start, self.n_functions))
-            yield GradientBlock(pairs.index[mine], slice(0, self.n_functions), start, scale, gradients)
+            yield GradientBlock(pairs.index[mine], slice(0, self.n_functions), start, None, gradients)
 
     def evaluate(self, neighbors, weights):
         """Local energies (n_atoms,) and pair gradients de_i/dr_ij (n_pairs, 3) for weights (n_functions,)."""

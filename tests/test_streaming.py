@@ -127,3 +127,14 @@ small_model(n_jobs=1).fit(emt_frames(12, 7), checkpoint={str(path)!r}, progress=
     untouched = small_model(n_jobs=1).fit(frames)
     assert np.array_equal(weights(resumed), weights(untouched))
     assert 0 < len(seen) < n_chunks_of(frames)
+
+
+def test_kept_neighbor_lists_are_bounded_and_change_nothing(monkeypatch):
+    frames = emt_frames(6, 2)
+    model = small_model(n_sparse=20)
+    problem = model._make_problem(frames, [labels(atoms) for atoms in frames])
+    plain = streaming.stream(problem).groups["forces"].R
+    monkeypatch.setattr(streaming, "_KEPT_PAIRS", 1)
+    kept = problem.with_lists(3.8)
+    assert [one is None for one in kept.lists] == [False] + 5 * [True]
+    assert np.array_equal(streaming.stream(kept).groups["forces"].R, plain)

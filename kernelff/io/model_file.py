@@ -114,8 +114,3 @@ def load(path, baseline=None, *, species=None):
         return read_gap(path, baseline)
     header, arrays, _ = read_model(path)
     return Potential.from_state(header["potential"], arrays, baseline)
-
-
-def describe_model(path):
-    """Header of a model file: what it holds, without the arrays; same errors as `load`."""
-    return read_model(path)[0]

@@ -30,6 +30,7 @@ from kernelff.threads import one_blas_thread
 _ROWS_PER_CHUNK = 4  # times the number of columns: merging then costs little beside folding
 _MIN_ROWS = 2048
 _SECONDS_BETWEEN_CHECKPOINTS = 10.0
+_KEPT_PAIRS = 1_000_000  # of neighbour lists, 72 bytes each
 _GOLDEN = 0.6180339887498949
 
 
@@ -48,7 +49,7 @@ class Problem:
         Kind of label -> share of the rows that are kept as they are beside the factors.
     element_sets : tuple of str
         The sets of elements that kept rows are told apart by, see `elements_of`.
-    lists : list of NeighborList or None
+    lists : list of (NeighborList or None), or None
         Of the frames, see `with_lists`.
     """
 
@@ -68,12 +69,17 @@ class Problem:
         return replace(self, frames=frames, targets=targets, lists=lists)
 
     def with_lists(self, cutoff):
-        """The same problem with neighbour lists kept, for a few frames that are gone through many times."""
-        return replace(self, lists=[NeighborList.from_atoms(atoms, cutoff) for atoms in self.frames])
+        """The same problem with neighbour lists kept, up to a limit, for frames that are gone through many times."""
+        lists, pairs = [], 0
+        for atoms in self.frames:
+            lists.append(NeighborList.from_atoms(atoms, cutoff) if pairs < _KEPT_PAIRS else None)
+            pairs += lists[-1].n_pairs if lists[-1] else 0
+        return replace(self, lists=lists)
 
     def neighbors(self, k):
         """Neighbour list of frame k."""
-        return neighbors_of(self.terms, self.frames[k]) if self.lists is None else self.lists[k]
+        kept = self.lists and self.lists[k]
+        return kept or neighbors_of(self.terms, self.frames[k])
 
     def sampling(self, most):
         """The same problem with at most about `most` rows in all kept, kind -> number."""
