@@ -11,11 +11,8 @@ from kernelff.kernels import DotProduct
 from kernelff.threads import one_blas_thread
 
 _N_ELEMENTS = len(chemical_symbols)
-_NEAREST, _ROUGH = (
-    1e-3,
-    0.1,
-)  # Å; powers of distances below 1 have no derivatives at 0: tables look at them from the first
-# distance on and are exact from the second on
+# Å; powers of distances below 1 have no derivatives at 0: tables begin with the first and are exact from the second on
+_NEAREST, _ROUGH = 1e-3, 0.1
 
 
 def can_compile(descriptor, kernel):
