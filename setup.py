@@ -26,7 +26,6 @@ SOAP = [f"ext/soap{part}" for part in ("_derivatives.h", "_adjoint.h", "_expansi
 GAP = ["ext/gap_products.h", "ext/gap.h", "ext/gap.pxi"]
 MD = [f"ext/md{part}.h" for part in ("", "_private", "_team", "_list", "_forces", "_stages")] + [
     "ext/philox.h",
-    "ext/repulsion.h",
 ]
 POTENTIAL = [f"ext/moments_{part}" for part in ("potential.h", "pull.h", "potential.pxi")]
 # module -> its sources, then what these include
@@ -34,7 +33,8 @@ LOOPS = {
     "kernelff._soap": ["ext/soap.c", "ext/gap.c", *SOAP, *GAP, *SHARED],
     "kernelff._symmetry": ["ext/symmetry.c", "ext/symmetry.h", *SHARED],
     "kernelff._moments": [*MOMENTS, "ext/moments_potential.c", *POTENTIAL, *SHARED],
-    "kernelff._md": ["ext/md.c", "ext/repulsion.c", *MD, *SHARED],
+    "kernelff._md": ["ext/md.c", *MD, *SHARED],
+    "kernelff._pairs": ["ext/pair_tables.c", "ext/pair_tables.h", "ext/pair_tables.pxi", *SHARED],
 }
 SINGLE = ("ext/moments_potential.c",)  # compiled for float32 too, of which twice as many fit
 
@@ -89,9 +89,9 @@ loops = [
     )
     for module, sources in LOOPS.items()
 ]
-plain = [Extension(f"kernelff.{name}", [f"ext/{name}.pyx"], extra_compile_args=FLAGS) for name in ("_linalg", "_pairs")]
+plain = Extension("kernelff._linalg", ["ext/_linalg.pyx"], extra_compile_args=FLAGS)
 extensions = cythonize(
-    [*loops, *plain],
+    [*loops, plain],
     build_dir="build/cython",
     compiler_directives={"language_level": 3, "boundscheck": False, "wraparound": False, "cdivision": True},
 )

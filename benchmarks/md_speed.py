@@ -16,7 +16,6 @@ import numpy as np
 from ase.build import bulk
 
 import kernelff as kff
-from kernelff._md import available_isas
 from kernelff.md.parts import parts_of
 from kernelff.md.settings import MDSettings
 from kernelff.md.state import make_system, start_state
@@ -33,7 +32,7 @@ def crystal(options, repeat):
 
 def system_of(atoms, potential, ensemble="nve", threads=1):
     settings = MDSettings.checked(ensemble, 300)
-    state, parts = start_state(atoms, settings), parts_of(potential, available_isas()[0])
+    state, parts = start_state(atoms, settings), parts_of(potential)
     system = make_system(atoms, state, parts, settings, 1, threads, state.cell)
     system.compute()
     system.run(2 * STEPS)

@@ -6,7 +6,6 @@ cimport cython
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 include "centres.pxi"
-include "repulsion.pxi"
 
 
 cdef extern from "md.h":

@@ -1,8 +1,12 @@
-"""Sums over pairs: forces and virial from pair gradients."""
+"""Energies of pairs from tables, and sums over pairs: forces and virial from pair gradients."""
 
 import numpy as np
 
-from libc.stdint cimport int64_t
+from kernelff._soap import available_isas, chosen_isa
+
+cimport cython
+include "centres.pxi"
+include "pair_tables.pxi"
 
 
 def forces_and_virial(const int64_t[::1] first, const int64_t[::1] j, const double[:, ::1] vectors,

@@ -3,12 +3,16 @@
 import numpy as np
 from ase.data import chemical_symbols
 
+from kernelff._pairs import PairKernel
 from kernelff._soap import GapKernel
+from kernelff.basis.pieces import tabulate_pieces
 from kernelff.descriptors import SOAPDescriptor
 from kernelff.kernels import DotProduct
 from kernelff.threads import one_blas_thread
 
 _N_ELEMENTS = len(chemical_symbols)
+# Å; powers of distances below 1 have no derivatives at 0: tables begin with the first and are exact from the second on
+_NEAREST, _ROUGH = 1e-3, 0.1
 
 
 def can_compile(descriptor, kernel):
@@ -38,6 +42,42 @@ def compile_environments(term, weights):
     channels_of, set_of = _channels_of(term.descriptor), _set_of(term.sparse_points)
     with one_blas_thread():  # a matrix product with zeta = 2: the same bits for any number of threads
         return GapKernel(term.descriptor.loops, channels_of, set_of, sets, float(term.kernel.zeta))
+
+
+def compile_pairs(term, weights):
+    """Kernel of a PairTerm; it knows elements by their atomic numbers.
+
+    Parameters
+    ----------
+    term : PairTerm
+    weights : ndarray of shape (n_functions,)
+
+    Returns
+    -------
+    PairKernel
+    """
+
+    def profile(r):
+        r = np.maximum(r, _NEAREST) if singular else r
+        r = r.astype(np.longdouble)  # weights cancel, and a table's slopes would show the rounding of its values
+        f, slope, rounding = term.profile(r, weights)
+        return tuple(found.astype(float) for found in (r * f, f + r * slope, r * rounding))
+
+    descriptor = term.descriptor
+    singular = any(power < 1 or not float(power).is_integer() for power in term.kernel.powers)
+    kink = descriptor.cutoff - descriptor.cutoff_width
+    breaks = [0.0, kink, descriptor.cutoff] if kink > 0 else [0.0, descriptor.cutoff]
+    row_of, table_of = _rows_of(descriptor)
+    return PairKernel(row_of, table_of, [tabulate_pieces(profile, breaks, _ROUGH if singular else 0.0)])
+
+
+def _rows_of(descriptor):
+    """Row of every element, and 0 where a pair of rows is one of the descriptor's, else -1."""
+    named = sorted(set(descriptor.species_pair or ()) - {0})
+    row_of = np.full(_N_ELEMENTS, len(named), dtype=np.int32)  # the last row: elements that are not named
+    row_of[named] = np.arange(len(named))
+    elements = np.array([*named, -1])
+    return row_of, descriptor.takes(elements[:, None], elements).astype(int) - 1
 
 
 def _channels_of(descriptor):

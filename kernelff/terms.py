@@ -15,8 +15,9 @@ from itertools import pairwise
 import numpy as np
 
 from kernelff.basis_term import BasisTerm
-from kernelff.compiled import can_compile, compile_environments
+from kernelff.compiled import can_compile, compile_environments, compile_pairs
 from kernelff.descriptors import descriptor_from_state, descriptor_to_state
+from kernelff.descriptors.base import check_list
 from kernelff.gradient_block import GradientBlock
 from kernelff.kernels import DotProduct, RadialBasis, SquaredExponential, squares
 
@@ -204,6 +205,10 @@ class PairTerm:
         self.n_functions = len(self.sparse_points)
         self.cutoff = descriptor.cutoff
         self.blocks = [slice(0, self.n_functions)]
+        self._bound = None  # (weights, their compiled kernel)
+
+    def __getstate__(self):
+        return self.__dict__ | {"_bound": None}  # a kernel holds pointers
 
     @property
     def centres(self):
@@ -242,12 +247,30 @@ class PairTerm:
 
     def evaluate(self, neighbors, weights):
         """Local energies (n_atoms,) and pair gradients de_i/dr_ij (n_pairs, 3) for weights (n_functions,)."""
+        check_list(neighbors, self.cutoff)
+        plain = neighbors.first, neighbors.j, neighbors.vectors, neighbors.numbers.astype(np.int32)
+        return self.compiled(weights).evaluate(*plain, 0, neighbors.n_atoms)
+
+    def compiled(self, weights):
+        """Kernel with these weights bound in, kept until others come. It knows elements by their atomic numbers."""
+        bound = self._bound  # one look: another thread may put another pair there
+        if bound is None or not np.array_equal(bound[0], weights):
+            bound = self._bound = (np.array(weights), compile_pairs(self, weights))
+        return bound[1]
+
+    def profile(self, r, weights):
+        """What a neighbour at r (n,) adds to the energy of its centre, eV, the slope, and the rounding of the first."""
+        fcut, dfcut = self.descriptor.covariance_cutoff(r)
+        k, dk = self.kernel.value_and_slope(r, self.sparse_points)
+        w = self.delta**2 * weights * self.sparse_cutoffs
+        rounding = np.finfo(r.dtype).eps * fcut * (np.abs(k) @ np.abs(w))
+        return fcut * (k @ w), dfcut * (k @ w) + fcut * (dk @ w), rounding
+
+    def evaluate_by_parts(self, neighbors, weights):
+        """`evaluate` from the covariances themselves instead of a table."""
         pairs = self.descriptor.compute(neighbors)
-        everything = slice(None)
-        k_pb = self.kernel(pairs.r, self.sparse_points)
-        e_p = self.delta**2 * pairs.fcut * (k_pb @ (weights * self.sparse_cutoffs))
+        e_p, slope, _ = self.profile(pairs.r, weights)
         energies = np.bincount(neighbors.i[pairs.index], weights=e_p, minlength=neighbors.n_atoms)
-        slope = self._pair_slopes(pairs, everything) @ weights
         return energies, self.descriptor.backward(neighbors, pairs, slope)
 
     def to_state(self):

@@ -13,7 +13,7 @@ from scipy.stats import gamma
 from systems import FRAMES, frame
 
 import kernelff as kff
-from kernelff._md import available_isas, random_normals, random_words
+from kernelff._md import random_normals, random_words
 from kernelff.md.parts import parts_of
 from kernelff.md.settings import MDSettings
 from kernelff.md.state import forces_of, make_system, start_state, state_of
@@ -63,7 +63,7 @@ class Springs(Calculator):
 
 def system_of(atoms, potential, threads=1, **settings):
     settings = MDSettings.checked(**{"ensemble": "nve", "temperature": 300} | settings)
-    parts = parts_of(potential, available_isas()[0])
+    parts = parts_of(potential)
     state = start_state(atoms, settings)
     system = make_system(atoms, state, parts, settings, 100, threads, state.cell)
     system.compute()
@@ -242,7 +242,7 @@ def test_positions_of_langevin_oscillators_are_exact():
     atoms = Atoms("Ar50", sites)
     result = []
     settings = MDSettings.checked("langevin", 300, thermostat_time=50.0, timestep=25.0, max_step=5.0)
-    parts = parts_of(Springs(sites), available_isas()[0])
+    parts = parts_of(Springs(sites))
     system = make_system(atoms, start_state(atoms, settings), parts, settings, 100, 1, np.eye(3))
     system.compute()
     for _ in range(300):

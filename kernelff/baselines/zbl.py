@@ -15,18 +15,21 @@ References
 .. [1] Ziegler, Biersack, Littmark, The Stopping and Range of Ions in Solids, Pergamon, New York (1985)
 """
 
-import numba
+from functools import partial
+
 import numpy as np
 from ase.data import covalent_radii
 from ase.units import Bohr, Hartree
 
+from kernelff._pairs import PairKernel
 from kernelff.assembly import forces_and_virial
+from kernelff.basis.pieces import tabulate_pieces
 from kernelff.neighbors import NeighborList
 from kernelff.results import Results, stress_of
 
 _COULOMB = Hartree * Bohr  # e^2 / (4 pi eps0), eV Å
-_C = (0.18175, 0.50986, 0.28022, 0.02817)
-_D = (3.19980, 0.94229, 0.40290, 0.20162)
+_C = np.array([0.18175, 0.50986, 0.28022, 0.02817])
+_D = np.array([3.19980, 0.94229, 0.40290, 0.20162])
 _SCREENING = 0.46850  # Å
 # inner / outer. Below `outer` the fit extrapolates, and turns attractive by some eV/Å where its kernels see nothing
 # they know, in dimers of silicon and copper from about 0.8 outer inwards: with any ratio from 0 to 0.7 their
@@ -63,12 +66,10 @@ class ZBL:
         self.given = np.minimum(given, self.outer)
         self.outer.flags.writeable = self.given.flags.writeable = False
         self.cutoff = float(self.outer.max(initial=0.0))
-        self._row = np.full(len(covalent_radii) + 1, -1)  # the last row of the table: no repulsion
-        self._row[list(self.species)] = np.arange(len(self.species))
-        z = np.array(self.species, dtype=float)
-        screening = _SCREENING / np.add.outer(z**0.23, z**0.23)
-        parameters = np.stack([self.outer, self.given, screening, _COULOMB * np.multiply.outer(z, z)], axis=-1)
-        self._table = np.pad(parameters, ((0, 1), (0, 1), (0, 0)))  # (n_species + 1, n_species + 1, 4)
+        self._kernel = None
+
+    def __getstate__(self):
+        return self.__dict__ | {"_kernel": None}  # it holds pointers
 
     @classmethod
     def below(cls, frames, before=None, baseline=None):
@@ -105,21 +106,40 @@ class ZBL:
 
     def reach(self, species):
         """`outer` between the given elements, Å, shape (n, n); 0 where this repulsion does not know them."""
-        rows = self._row[list(species)]
-        return self._table[np.ix_(rows, rows)][..., 0]
+        rows = self._row_of[list(species)]
+        return np.pad(self.outer, ((0, 1), (0, 1)))[np.ix_(rows, rows)]
 
     @property
-    def tables(self):
-        """Row of each element and, by rows, outer, given, screening length and charge: what a kernel needs."""
-        return self._row, self._table
+    def _row_of(self):
+        """Row of `outer` for every element; one more for those without repulsion."""
+        row_of = np.full(len(covalent_radii), len(self.species))
+        row_of[list(self.species)] = np.arange(len(self.species))
+        return row_of
+
+    def compiled(self):
+        """The kernel, which knows elements by their atomic numbers; None where this repulsion adds nothing at all."""
+        if self._kernel is None and (self.given < self.outer).any():
+            self._kernel = self._tabulated()
+        return self._kernel
+
+    def _tabulated(self):
+        n, tables = len(self.species), []
+        table_of = np.full((n + 1, n + 1), -1)
+        for a, b in zip(*np.nonzero(np.triu(self.given < self.outer)), strict=True):
+            outer, given = self.outer[a, b], self.given[a, b]
+            breaks = np.unique([0.0, _INNER * given, given, _INNER * outer, outer])
+            energy = partial(_half_energy, self.species[a], self.species[b], outer, given)
+            table_of[a, b] = table_of[b, a] = len(tables)
+            tables.append(tabulate_pieces(energy, breaks))
+        return PairKernel(self._row_of, table_of, tables)
 
     def evaluate(self, neighbors):
         """Local energies (n_atoms,), half of each pair, and pair gradients de_i/dr_ij (n_pairs, 3)."""
-        energies, gradients = np.zeros(neighbors.n_atoms), np.zeros((neighbors.n_pairs, 3))
-        if neighbors.distances.min(initial=np.inf) < self.cutoff:
-            pairs = neighbors.i, neighbors.j, neighbors.distances, neighbors.vectors
-            _add_pairs(*pairs, self._row[neighbors.numbers], self._table, energies, gradients)
-        return energies, gradients
+        kernel = self.compiled()
+        if kernel is None or not neighbors.distances.min(initial=np.inf) < self.cutoff:
+            return np.zeros(neighbors.n_atoms), np.zeros((neighbors.n_pairs, 3))
+        plain = neighbors.first, neighbors.j, neighbors.vectors, neighbors.numbers.astype(np.int32)
+        return kernel.evaluate(*plain, 0, neighbors.n_atoms)
 
     def compute(self, atoms):
         """Energy and derivatives of a frame from the repulsion alone, as `Potential.compute`."""
@@ -152,34 +172,22 @@ def _repulsions(baseline):
     return found
 
 
-@numba.njit(cache=True, nogil=True)
-def _add_pairs(i, j, distances, vectors, rows, table, energies, gradients):
-    """Add half of every pair closer than its outer distance to the energy of i, and the gradient by r_ij."""
-    for p in range(len(i)):
-        outer, given, screening, charge = table[rows[i[p]], rows[j[p]]]
-        r = distances[p]
-        if r < outer and given < outer:
-            value, slope = _pair_energy(r, outer, screening, charge)
-            if r < given:
-                there = _pair_energy(r, given, screening, charge)
-                value, slope = value - there[0], slope - there[1]
-            energies[i[p]] += 0.5 * value
-            for c in range(3):
-                gradients[p, c] = 0.5 * slope / r * vectors[p, c]
+def _half_energy(z_1, z_2, outer, given, r):
+    """r V / 2 of distances r (n,), eV Å, finite at 0, less that of `given`; its slope; its rounding error (none)."""
+    value, slope = _switched(z_1, z_2, outer, r)
+    if given > 0:
+        there, d_there = _switched(z_1, z_2, given, r)
+        value, slope = value - there, slope - d_there
+    return 0.5 * value, 0.5 * slope, 0.0
 
 
-@numba.njit(cache=True, nogil=True)
-def _pair_energy(r, outer, screening, charge):
-    """V and dV/dr, eV and eV/Å, of one pair at a distance r < outer; `charge` is k Z1 Z2, `screening` is a."""
-    phi = d_phi = 0.0
-    for k in range(len(_C)):
-        term = _C[k] * np.exp(-_D[k] * r / screening)
-        phi += term
-        d_phi -= _D[k] / screening * term
-    value = charge / r * phi
-    slope = -value / r + charge / r * d_phi
+def _switched(z_1, z_2, outer, r):
+    """r V and its slope, zero from `outer` on."""
+    x, charge = r * (z_1**0.23 + z_2**0.23) / _SCREENING, _COULOMB * z_1 * z_2
+    terms = charge * _C * np.exp(-_D * x[:, None])
+    value, slope = terms.sum(axis=1), -(terms @ _D) * (z_1**0.23 + z_2**0.23) / _SCREENING
     width = (1 - _INNER) * outer
-    t = max(1 - (outer - r) / width, 0.0)  # 1 at `outer`
+    t = np.clip(1 - (outer - r) / width, 0.0, 1.0)  # 1 at `outer`
     switch = (1 - t) ** 3 * (1 + 3 * t + 6 * t**2)  # as above, without its cancellation near t = 1
     d_switch = -30 * t**2 * (1 - t) ** 2 / width
     return value * switch, slope * switch + value * d_switch

@@ -9,6 +9,8 @@ from sklearn.base import BaseEstimator
 from kernelff.basis.cutoff import cosine_cutoff
 from kernelff.descriptors.base import check_list, checked_species, register, require
 
+_NEAR = 1e-2  # of reach r: below it by Taylor's series
+
 
 class PairInstances(NamedTuple):
     """The pairs of one frame that a PairDescriptor selects; every ordered pair is one instance."""
@@ -88,16 +90,24 @@ class PairDescriptor:
         check_list(neighbors, self.cutoff)
         chosen = neighbors.distances < self.cutoff
         if self.species_pair is not None:
-            one, two = neighbors.numbers[neighbors.i], neighbors.numbers[neighbors.j]
-            a, b = self.species_pair
-            chosen &= (_is(one, a) & _is(two, b)) | (_is(one, b) & _is(two, a))
+            chosen &= self.takes(neighbors.numbers[neighbors.i], neighbors.numbers[neighbors.j])
         index = np.flatnonzero(chosen)
         r = neighbors.distances[index]
+        return PairInstances(index, r, *self.covariance_cutoff(r))
+
+    def takes(self, one, two):
+        """Which pairs of atomic numbers (arrays that broadcast) are chosen."""
+        a, b = self.species_pair or (0, 0)
+        return (_is(one, a) & _is(two, b)) | (_is(one, b) & _is(two, a))
+
+    def covariance_cutoff(self, r):
+        """Covariance cutoff and its slope, 1/Å, at distances r (n,)."""
+        r = np.asarray(r, dtype=float)
         fcut, dfcut, _ = cosine_cutoff(r, self.cutoff, self.cutoff_width)
         if self.tail[0]:
             tail, slope = _tail(r, *self.tail)
             fcut, dfcut = fcut * tail, dfcut * tail + fcut * slope
-        return PairInstances(index, r, fcut, dfcut)
+        return fcut, dfcut
 
     def gradients(self, neighbors, pairs):
         """dr/dr_ij of every instance, shape (n, 3): the unit vector from centre to neighbour.
@@ -144,10 +154,14 @@ class PairDescriptor:
 
 
 def _tail(r, exponent, reach):
-    """(erf(reach r) / r)^exponent and its slope."""
-    screened = erf(reach * r)
-    value = (screened / r) ** exponent
-    return value, exponent * value * (2.0 * reach / np.sqrt(np.pi) * np.exp(-((reach * r) ** 2)) / screened - 1.0 / r)
+    """(erf(reach r) / r)^exponent and its slope, also at r = 0."""
+    x, center = reach * r, 2.0 * reach / np.sqrt(np.pi)
+    near = x < _NEAR
+    far_x, far_r = np.where(near, 1.0, x), np.where(near, 1.0 / reach, r)
+    screened = erf(far_x)
+    value = np.where(near, center * (1.0 - x**2 / 3.0 + x**4 / 10.0), screened / far_r) ** exponent
+    log_slope = center * np.exp(-(far_x**2)) / screened - 1.0 / far_r
+    return value, exponent * value * np.where(near, -reach * x * (2.0 / 3.0 - 8.0 / 45.0 * x**2), log_slope)
 
 
 def _is(numbers, z):

@@ -6,7 +6,6 @@ from typing import NamedTuple
 import numpy as np
 from ase import Atoms
 
-from kernelff._md import RepulsionKernel
 from kernelff.assembly import term_columns
 from kernelff.potential import Potential, baseline_results
 
@@ -20,14 +19,12 @@ class Parts(NamedTuple):
     e0: dict  # atomic number -> eV, in neither of the two
 
 
-def parts_of(potential, isa):
+def parts_of(potential):
     """Sort the terms of a potential.
 
     Parameters
     ----------
     potential : Potential or ase Calculator
-    isa : str
-        Instruction set of what is compiled here.
 
     Returns
     -------
@@ -45,8 +42,9 @@ def parts_of(potential, isa):
         else:
             kernels.append(kernel)
             cutoffs.append(term.cutoff)
-    if potential.repulsion is not None:
-        kernels.append(RepulsionKernel(*potential.repulsion.tables, potential.repulsion.cutoff, isa))
+    repulsion = None if potential.repulsion is None else potential.repulsion.compiled()
+    if repulsion is not None:
+        kernels.append(repulsion)
         cutoffs.append(potential.repulsion.cutoff)
     rest = None
     if terms or potential.baseline is not None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from ase import units
 
-from kernelff._md import Stopped, available_isas
+from kernelff._md import Stopped
 from kernelff.md.checkpoint import MDCheckpoint, fingerprint
 from kernelff.md.files import THERMO, ExtendedXYZ, read_thermo, thermo_file, thermo_line, trajectory_file
 from kernelff.md.guards import explained, pressure_of
@@ -32,7 +32,7 @@ class Simulation:
         self.atoms.info, self.atoms.calc = {}, None
         self.start = start_state(atoms, settings)
         self.volume = abs(float(np.linalg.det(self.start.cell)))
-        self.parts = parts_of(potential, available_isas()[0])
+        self.parts = parts_of(potential)
         self.offset = float(sum(self.parts.e0.get(int(z), 0.0) for z in atoms.numbers))
         self.freedom = freedom_of(self.atoms, settings)
         self.files = {} if trajectory is None else {"trajectory": trajectory_file(trajectory)}
