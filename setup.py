@@ -28,7 +28,7 @@ MD = [f"ext/md{part}.h" for part in ("", "_private", "_team", "_list", "_forces"
     "ext/philox.h",
     "ext/repulsion.h",
 ]
-POTENTIAL = [f"ext/moments_{part}" for part in ("potential.h", "pull.h", "potential.pxi")]
+POTENTIAL = [f"ext/moments_{part}" for part in ("potential.h", "slots.h", "pull.h", "potential.pxi")]
 # module -> its sources, then what these include
 LOOPS = {
     "kernelff._soap": ["ext/soap.c", "ext/gap.c", *SOAP, *GAP, *SHARED],
