@@ -53,29 +53,38 @@ typedef struct {
     const double *gradients;         /* [][3], one number more can be read */
 } pair_block;
 
-/* Forces on both atoms of every pair, four numbers a row; on request -dE/dstrain. */
-INLINE void scatter(const pair_block *b, vec *restrict f, double *virial, const int want_virial)
+typedef struct {
+    vec own, w[3];                   /* sum of the gradients of a centre; sums of their products with x, y, z */
+} pair_sums;
+
+INLINE void add_pair_of_block(const pair_block *b, int64_t k, vec *f, pair_sums *sums, const int want_virial)
 {
-    vec w0 = {0}, w1 = {0}, w2 = {0};
-    const double *restrict gradients = b->gradients, *restrict vectors = b->vectors;
-    const int64_t *restrict first = b->first, from = first[0];
-    const int32_t *restrict other = b->other;
-    for (int64_t u = 0; u < b->n; u++) {
-        vec own = {0};
-        int64_t end = first[u + 1] - from;
-        for (int64_t k = first[u] - from; k < end; k++) {
-            vec g = (vec)*(const loose_vec *)(gradients + 3 * k);
-            own += g;
-            f[other[k]] -= g;
-            if (want_virial) {
-                const double *d = vectors + 3 * k;
-                w0 += d[0] * g, w1 += d[1] * g, w2 += d[2] * g;
-            }
-        }
-        f[b->begin + u] += own;
-    }
+    vec g = (vec)*(const loose_vec *)(b->gradients + 3 * k);
+    sums->own += g;
+    f[b->other[k]] -= g;
     for (int c = 0; c < 3 && want_virial; c++)
-        virial[c] -= w0[c], virial[3 + c] -= w1[c], virial[6 + c] -= w2[c];
+        sums->w[c] += b->vectors[3 * k + c] * g;
+}
+
+/* Forces on both atoms of every pair, four numbers a row; on request -dE/dstrain. Pairs add to two sums in turns: one
+ * would have to wait for itself. */
+INLINE void scatter(const pair_block *block, vec *f, double *virial, const int want_virial)
+{
+    const pair_block b = *block;
+    pair_sums even = {0}, odd = {0};
+    for (int64_t u = 0; u < b.n; u++) {
+        int64_t k = b.first[u] - b.first[0], end = b.first[u + 1] - b.first[0];
+        even.own = odd.own = (vec){0};
+        for (; k + 1 < end; k += 2) {
+            add_pair_of_block(&b, k, f, &even, want_virial);
+            add_pair_of_block(&b, k + 1, f, &odd, want_virial);
+        }
+        if (k < end)
+            add_pair_of_block(&b, k, f, &even, want_virial);
+        f[b.begin + u] += even.own + odd.own;
+    }
+    for (int c = 0; c < 9 && want_virial; c++)
+        virial[c] -= even.w[c / 3][c % 3] + odd.w[c / 3][c % 3];
 }
 
 #endif

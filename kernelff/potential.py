@@ -1,7 +1,7 @@
 """The waist of the package: whoever fits ends with a Potential, whoever runs atoms starts from one."""
 
 import warnings
-from functools import reduce
+from functools import partial, reduce
 
 import numpy as np
 from ase.data import chemical_symbols
@@ -128,21 +128,22 @@ class Potential:
             If the list is too short-ranged.
         """
         check_list(neighbors, self.cutoff)
-        kernels, gradients = [], []
-        with one_blas_thread():
-            for term, columns in zip(self.terms, term_columns(self.terms), strict=True):
-                weights = self.weights[columns]
-                kernel = term.compiled(weights) if hasattr(term, "compiled") else None
-                if kernel is None:
-                    gradients.append(term.evaluate(neighbors, weights))
-                else:
-                    kernels.append(kernel)
+        kernels, others = [], []
+        for term, columns in zip(self.terms, term_columns(self.terms), strict=True):
+            weights = self.weights[columns]
+            kernel = term.compiled(weights) if hasattr(term, "compiled") else None
+            if kernel is None:
+                others.append(partial(term.evaluate, weights=weights))
+            else:
+                kernels.append(kernel)
         if self.repulsion is not None and neighbors.distances.min(initial=np.inf) < self.repulsion.cutoff:
-            gradients.append(self.repulsion.evaluate(neighbors))
+            others.append(self.repulsion.evaluate)
         energies, forces, virial = kernel_forces(neighbors, kernels)
-        if gradients:
-            f, w = forces_and_virial(neighbors, reduce(np.add, (g for _, g in gradients)))
-            energies, forces, virial = energies + sum(e for e, _ in gradients), forces + f, virial + w
+        if others:
+            with one_blas_thread():
+                parts = [evaluate(neighbors) for evaluate in others]
+            f, w = forces_and_virial(neighbors, reduce(np.add, (g for _, g in parts)))
+            energies, forces, virial = energies + sum(e for e, _ in parts), forces + f, virial + w
         e0 = np.zeros(1 + max(self.e0, default=0))
         e0[list(self.e0)] = list(self.e0.values())
         return energies + e0[neighbors.numbers], forces, virial
