@@ -9,7 +9,7 @@ include "centres.pxi"
 
 
 cdef extern from "md.h":
-    ctypedef struct md_term:
+    ctypedef struct centre_term:
         const centre_kernel *kernel
         const void *plan
         double reach
@@ -41,7 +41,7 @@ cdef extern from "md.h":
         int32_t periodic[3]
         int32_t one_element
         int32_t n_terms, n_threads
-        md_term *terms
+        centre_term *terms
         double cutoff, skin
         int (*rest)(void *, double *, double *, double *) noexcept nogil
         void *context

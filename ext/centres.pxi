@@ -94,7 +94,7 @@ cdef class CentreKernel:
 
     cdef const void *plan_at
     cdef const centre_kernel *kernel
-    cdef int64_t n_elements  # elements are numbers below this
+    cdef readonly int64_t n_elements  # elements are numbers below this
 
     @property
     def isa(self):

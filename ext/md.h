@@ -13,7 +13,7 @@
 #ifndef KERNELFF_MD_H
 #define KERNELFF_MD_H
 
-#include "centres.h"
+#include "forces.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -51,12 +51,6 @@ typedef enum {
     MD_REST         /* the caller's own terms failed */
 } md_status;
 
-typedef struct {
-    const centre_kernel *kernel;
-    const void *plan;
-    double reach;                    /* where pairs are farther apart the term is nothing, of a pair potential; else 0 */
-} md_term;
-
 typedef enum { MD_CELL_FIXED, MD_CELL_ISOTROPIC, MD_CELL_ANISOTROPIC, MD_CELL_FLEXIBLE } md_cell_motion;
 
 typedef struct {
@@ -75,7 +69,7 @@ typedef struct {
     int32_t periodic[3], one_element;
 
     int32_t n_terms, n_threads;
-    md_term terms[MD_MAX_TERMS];
+    centre_term terms[MD_MAX_TERMS];
     double cutoff, skin;             /* of all terms; the list reaches cutoff + skin */
     /* Terms that have no kernel: add to energy, forces [n][4] and virial [9]; NULL: none. */
     int (*rest)(void *context, double *energy, double *forces, double *virial);

@@ -9,14 +9,9 @@ static int prepare_scratch(const md_system *s, thread_part *t)
 {
     if (t->scratch && t->most_pairs <= t->scratch_pairs)
         return 1;
-    int64_t size = 64;
     t->scratch_pairs = t->most_pairs + t->most_pairs / 8 + 8;
-    for (int k = 0; k < s->n_terms; k++) {
-        int64_t wanted = s->terms[k].kernel->scratch_size(s->terms[k].plan, t->scratch_pairs);
-        size = wanted > size ? wanted : size;
-    }
     free(t->scratch);
-    t->scratch = aligned(size);
+    t->scratch = aligned(scratch_of_terms(s->terms, s->n_terms, t->scratch_pairs));
     return t->scratch != NULL;
 }
 
@@ -104,31 +99,6 @@ static void find_close(const md_system *s, thread_part *t, int64_t begin, int64_
         }
 }
 
-/* Forces on both atoms of every pair of the block; on request dE/dstrain. */
-INLINE void scatter(thread_part *t, int64_t begin, int64_t n, const int want_virial)
-{
-    vec *restrict f = t->forces, w0 = {0}, w1 = {0}, w2 = {0};
-    const double *restrict gradients = t->block_gradients, *restrict vectors = t->block_vectors;
-    const int64_t *restrict first = t->block_first;
-    const int32_t *restrict other = t->block_other;
-    for (int64_t u = 0; u < n; u++) {
-        vec own = {0};
-        int64_t end = first[u + 1];
-        for (int64_t k = first[u]; k < end; k++) {
-            vec g = (vec)*(const loose_vec *)(gradients + 3 * k);
-            own += g;
-            f[other[k]] -= g;
-            if (want_virial) {
-                const double *d = vectors + 3 * k;
-                w0 += d[0] * g, w1 += d[1] * g, w2 += d[2] * g;
-            }
-        }
-        f[begin + u] += own;
-    }
-    for (int c = 0; c < 3 && want_virial; c++)
-        t->virial[c] -= w0[c], t->virial[3 + c] -= w1[c], t->virial[6 + c] -= w2[c];
-}
-
 static int block_of(md_system *s, thread_part *t, int64_t begin, int64_t n)
 {
     const md_private *p = s->own;
@@ -146,17 +116,12 @@ static int block_of(md_system *s, thread_part *t, int64_t begin, int64_t n)
         find_close(s, t, begin, n);
         return 0;
     }
-    memset(t->block_gradients, 0, (size_t)(3 * m + 4) * sizeof(double));
-    memset(t->block_energies, 0, (size_t)n * sizeof(double));
     centre_pairs pairs = {t->block_first, t->block_j, t->block_vectors, t->block_species, 0, n};
-    for (int k = 0; k < s->n_terms; k++) {
-        const md_term *term = &s->terms[k];
-        if (!term->reach || least < SQUARE(term->reach))
-            term->kernel->evaluate(term->plan, &pairs, t->scratch, t->block_energies, t->block_gradients);
-    }
+    evaluate_terms(s->terms, s->n_terms, &pairs, least, t->scratch, t->block_energies, t->block_gradients);
     for (int64_t u = 0; u < n; u++)
         t->energy += t->block_energies[u];
-    p->want_virial ? scatter(t, begin, n, 1) : scatter(t, begin, n, 0);
+    pair_block block = {begin, n, t->block_first, t->block_other, t->block_vectors, t->block_gradients};
+    p->want_virial ? scatter(&block, t->forces, t->virial, 1) : scatter(&block, t->forces, t->virial, 0);
     return 1;
 }
 

@@ -7,16 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "block.h"
 #include "md.h"
 #include "md_team.h"
-
-#define INLINE static inline __attribute__((always_inline))
-#define SQUARE(a) ((a) * (a))
-
-typedef double vec __attribute__((vector_size(32), aligned(32), may_alias));       /* a row of four */
-typedef double loose_vec __attribute__((vector_size(32), aligned(8), may_alias));  /* a row of three and what follows it */
-
-enum { BLOCK = 96 }; /* centres that a kernel is given at a time: their pairs stay in the cache */
 
 typedef struct {
     int bins[3], reach[3], most[3];  /* bins; bins looked at on both sides; cell vectors that these extend over */
@@ -61,12 +54,6 @@ typedef struct md_private {
     double keep, draw, scale;        /* of noise and rescaling */
     uint32_t stream;
 } md_private;
-
-static void *aligned(int64_t size)
-{
-    void *memory = NULL;
-    return posix_memalign(&memory, 64, (size_t)(size + 64)) ? NULL : memset(memory, 0, (size_t)(size + 64));
-}
 
 /* ---- matrices, row-major --------------------------------------------------------------------------- */
 

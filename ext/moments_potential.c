@@ -17,20 +17,17 @@
 #define PRECISION moments_double_loops_
 #endif
 
-/* Neighbour k of every lane. */
 typedef struct {
-    vec x, y, z, r, inverse;         /* unit vector, distance, 1 / r */
-    int32_t pair[LANES];             /* among the pairs of the centre */
-    int32_t channel[LANES];          /* where the coefficients of both species begin */
-} slot;
-
-typedef struct {
-    int64_t n;                       /* slots in use, a multiple of SLOTS */
-    slot *slots;
+    int64_t n;                       /* slots in use, a multiple of SLOTS; slot k holds neighbour k of every lane */
+    int64_t count[LANES];            /* neighbours of each centre */
+    int sorted_out;                  /* pairs of the list were left out: those of slot k are `pair` */
+    vec *xyz;                        /* [n][3] vector, then unit vector, then pair gradient */
+    vec *inverse;                    /* [n] 1 / r */
+    int32_t *pair;                   /* [n][LANES] among the pairs of the centre */
+    int32_t *channel;                /* [n][LANES] where the coefficients of both species begin */
     vec *f, *df;                     /* [n / SLOTS][n_mu][SLOTS] radial functions and slopes */
     vec *chebyshev;                  /* [n_beta][SLOTS] */
     vec *nodes, *adjoints;
-    int64_t count[LANES];            /* neighbours of each centre */
 } scratch;
 
 static void *carve(char **at, int64_t count, int64_t size)
@@ -44,7 +41,9 @@ static int64_t layout(scratch *s, const moments_potential *plan, int64_t most_pa
 {
     char *begin = at;
     int64_t n = (most_pairs + SLOTS - 1) / SLOTS * SLOTS, v = sizeof(vec);
-    s->slots = carve(&at, n, sizeof(slot));
+    s->xyz = carve(&at, 3 * n + LANES, v); /* whole squares */
+    s->inverse = carve(&at, n, v);
+    s->pair = carve(&at, n * LANES, sizeof *s->pair), s->channel = carve(&at, n * LANES, sizeof *s->channel);
     s->f = carve(&at, plan->n_mu * n, v), s->df = carve(&at, plan->n_mu * n, v);
     s->chebyshev = carve(&at, plan->n_beta * SLOTS, v);
     s->nodes = carve(&at, plan->n_nodes, v);
@@ -60,55 +59,9 @@ static int64_t scratch_size(const void *plan, int64_t most_pairs)
 
 INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
-INLINE int32_t species_of(const moments_potential *plan, int32_t element)
-{
-    return element < 0 || element >= plan->n_elements ? -1 : plan->elements[element];
-}
+#include "moments_slots.h"
 
-/* ---- neighbours ---------------------------------------------------------------------------------- */
-
-/* Neighbours of centre i within the cutoff to the slots of lane u; their number. */
-INLINE int64_t fill_lane(const scratch *s, const moments_potential *plan, const centre_pairs *pairs, int64_t i,
-                         int64_t u, const int one_species)
-{
-    slot *to = s->slots;
-    double limit = plan->cutoff * plan->cutoff;
-    const double *v = pairs->vectors + 3 * pairs->first[i];
-    const int64_t *j = pairs->j + pairs->first[i];
-    int64_t n = pairs->first[i + 1] - pairs->first[i];
-    int32_t own = species_of(plan, pairs->species[i]), size = plan->n_blocks * plan->n_beta * LANES;
-    if (own < 0)
-        return 0;
-    for (int64_t k = 0; k < n; k++, v += 3) {
-        ((real *)&to->x)[u] = (real)v[0], ((real *)&to->y)[u] = (real)v[1], ((real *)&to->z)[u] = (real)v[2];
-        to->pair[u] = (int32_t)k;
-        int near = v[0] * v[0] + v[1] * v[1] + v[2] * v[2] < limit;
-        if (!one_species) {
-            int32_t other = species_of(plan, pairs->species[j[k]]);
-            to->channel[u] = (own * plan->n_species + other) * size;
-            near &= other >= 0;
-        }
-        to += near;
-    }
-    return to - s->slots;
-}
-
-static void fill_slots(scratch *s, const moments_potential *plan, const centre_pairs *pairs, int64_t begin)
-{
-    int64_t most = 0;
-    for (int64_t u = 0; u < LANES; u++) {
-        s->count[u] = begin + u >= pairs->stop ? 0
-                    : plan->n_species == 1    ? fill_lane(s, plan, pairs, begin + u, u, 1)
-                                              : fill_lane(s, plan, pairs, begin + u, u, 0);
-        most = s->count[u] > most ? s->count[u] : most;
-    }
-    s->n = (most + SLOTS - 1) / SLOTS * SLOTS;
-    for (int64_t u = 0; u < LANES; u++)
-        for (slot *to = s->slots + s->count[u]; to < s->slots + s->n; to++) {
-            ((real *)&to->x)[u] = (real)(2.0 * plan->cutoff), ((real *)&to->y)[u] = ((real *)&to->z)[u] = 0;
-            to->channel[u] = 0;
-        }
-}
+/* ---- radial functions ---------------------------------------------------------------------------- */
 
 #ifdef SINGLE
 INLINE vec inverse_root(vec x) { return 1 / square_root(x); }
@@ -127,26 +80,24 @@ INLINE vec inverse_root(vec x)
 }
 #endif
 
-/* Distances, at most the cutoff, and unit vectors of SLOTS neighbours. */
-INLINE void normalise(slot *of, real cutoff)
+/* What distances of SLOTS neighbours leave of the cutoff, 0 beyond it; their unit vectors. */
+INLINE void normalise(vec *xyz, vec *inverses, real cutoff, vec *rest)
 {
     for (int t = 0; t < SLOTS; t++) {
-        vec x = of[t].x, y = of[t].y, z = of[t].z, square = x * x + y * y + z * z, inverse = inverse_root(square);
-        vec rest = cutoff - square * inverse;
-        of[t].r = cutoff - where(rest > 0, rest), of[t].inverse = inverse;
-        of[t].x = x * inverse, of[t].y = y * inverse, of[t].z = z * inverse;
+        vec x = xyz[3 * t], y = xyz[3 * t + 1], z = xyz[3 * t + 2], square = x * x + y * y + z * z;
+        vec inverse = inverse_root(square), left = cutoff - square * inverse;
+        rest[t] = where(left > 0, left), inverses[t] = inverse;
+        xyz[3 * t] = x * inverse, xyz[3 * t + 1] = y * inverse, xyz[3 * t + 2] = z * inverse;
     }
 }
 
-/* ---- radial functions ---------------------------------------------------------------------------- */
-
 /* T_k(xi) of SLOTS neighbours. */
-INLINE void chebyshev(const slot *of, const moments_potential *plan, vec *values)
+INLINE void chebyshev(const moments_potential *plan, const vec *rest, vec *values)
 {
-    real slope = (real)(2.0 / (plan->cutoff - plan->min_dist)), middle = (real)(0.5 * (plan->cutoff + plan->min_dist));
+    real slope = (real)(2.0 / (plan->cutoff - plan->min_dist));
     vec xi[SLOTS], last[SLOTS], next[SLOTS];
     for (int t = 0; t < SLOTS; t++) {
-        xi[t] = slope * (of[t].r - middle);
+        xi[t] = 1 - slope * rest[t];
         last[t] = ZERO, next[t] = ONE;
     }
     for (int b = 0; b < plan->n_beta; b++, values += SLOTS)
@@ -186,30 +137,8 @@ INLINE void mix_alike(const moments_potential *plan, const vec *rest, const vec 
     }
 }
 
-#define NUMBERS_2 0, 1
-#define NUMBERS_4 NUMBERS_2, 2, 3
-#define NUMBERS_8 NUMBERS_4, 4, 5, 6, 7
-#define NUMBERS_16 NUMBERS_8, 8, 9, 10, 11, 12, 13, 14, 15
-
-/* Lanes and rows of a square exchanged, by swapping blocks of 1, 2, 4, .. */
-INLINE void transpose(vec *a)
-{
-    const ivec lane = {JOIN(NUMBERS_, LANES)};
-    UNROLL
-    for (int half = 1; half < LANES; half *= 2) {
-        ivec low = lane + (((lane & half) != 0) & (LANES - half)), high = low + half;
-        UNROLL
-        for (int i = 0; i < LANES; i++) {
-            if (i & half)
-                continue;
-            vec one = a[i], two = a[i + half];
-            a[i] = __builtin_shuffle(one, two, low), a[i + half] = __builtin_shuffle(one, two, high);
-        }
-    }
-}
-
 /* The same for neighbours each of its own species: lanes are P_0, dP_0, P_1, .. meanwhile. */
-INLINE void mix_different(const moments_potential *plan, const slot *of, const vec *rest, const vec *values, vec *f,
+INLINE void mix_different(const moments_potential *plan, const int32_t *channels, const vec *rest, const vec *values, vec *f,
                           vec *df)
 {
     for (int t = 0; t < SLOTS; t++)
@@ -219,7 +148,7 @@ INLINE void mix_different(const moments_potential *plan, const slot *of, const v
             vec sum[LANES];
             UNROLL
             for (int u = 0; u < LANES; u++)
-                sum[u] = ZERO, at[u] = radial + of[t].channel[u];
+                sum[u] = ZERO, at[u] = radial + channels[t * LANES + u];
             for (int64_t b = 0; b < plan->n_beta; b++, value += SLOTS * LANES)
                 UNROLL
                 for (int u = 0; u < LANES; u++)
@@ -235,32 +164,31 @@ INLINE void mix_different(const moments_potential *plan, const slot *of, const v
         }
 }
 
-/* f_mu and slopes of SLOTS neighbours. */
-INLINE void radial_functions(const scratch *s, const moments_potential *plan, const slot *of, vec *f, vec *df)
+/* f_mu and slopes of the SLOTS neighbours from k on. */
+INLINE void radial_functions(const scratch *s, const moments_potential *plan, int64_t k, vec *f, vec *df)
 {
     vec rest[SLOTS];
-    for (int t = 0; t < SLOTS; t++)
-        rest[t] = (real)plan->cutoff - of[t].r;
-    chebyshev(of, plan, s->chebyshev);
+    normalise(s->xyz + 3 * k, s->inverse + k, (real)plan->cutoff, rest);
+    chebyshev(plan, rest, s->chebyshev);
     if (plan->n_species == 1)
         mix_alike(plan, rest, s->chebyshev, f, df);
     else
-        mix_different(plan, of, rest, s->chebyshev, f, df);
+        mix_different(plan, s->channel + k * LANES, rest, s->chebyshev, f, df);
 }
 
 /* ---- moments and sums of products ---------------------------------------------------------------- */
 
 /* nodes += f_mu x^a y^b z^s of SLOTS neighbours; `highest` is a constant where this is inlined. */
-INLINE void accumulate(vec *node, const slot *of, const vec *f, const int highest)
+INLINE void accumulate(vec *node, const vec *xyz, const vec *f, const int highest)
 {
     vec x[SLOTS], y[SLOTS];
     for (int t = 0; t < SLOTS; t++)
-        x[t] = of[t].x, y[t] = of[t].y;
+        x[t] = xyz[3 * t], y[t] = xyz[3 * t + 1];
     UNROLL
     for (int power = 0; power <= 1 && power <= highest; power++) {
         vec lead[SLOTS];
         for (int t = 0; t < SLOTS; t++)
-            lead[t] = power ? of[t].z : ONE;
+            lead[t] = power ? xyz[3 * t + 2] : ONE;
         UNROLL
         for (int b = 0; b <= highest - power; b++) {
             vec m[SLOTS];
@@ -285,12 +213,12 @@ INLINE void accumulate(vec *node, const slot *of, const vec *f, const int highes
 }
 
 #define MOMENTS(highest) \
-    static __attribute__((noinline)) void moments_##highest(vec *nodes, const slot *of, const vec *f) \
+    static __attribute__((noinline)) void moments_##highest(vec *nodes, const vec *xyz, const vec *f) \
     { \
-        accumulate(nodes, of, f, highest); \
+        accumulate(nodes, xyz, f, highest); \
     }
 MOMENTS(0) MOMENTS(1) MOMENTS(2) MOMENTS(3) MOMENTS(4) MOMENTS(5) MOMENTS(6) MOMENTS(7) MOMENTS(8)
-static void (*const moments_of[])(vec *, const slot *, const vec *) = {
+static void (*const moments_of[])(vec *, const vec *, const vec *) = {
     moments_0, moments_1, moments_2, moments_3, moments_4, moments_5, moments_6, moments_7, moments_8};
 enum { UNROLLED = sizeof moments_of / sizeof moments_of[0] };
 
@@ -300,12 +228,11 @@ static void all_moments(scratch *s, const moments_potential *plan)
     s->nodes[plan->one] = ONE;
     for (int64_t k = 0; k < s->n; k += SLOTS) {
         vec *f = s->f + k * plan->n_mu;
-        normalise(s->slots + k, (real)plan->cutoff);
-        radial_functions(s, plan, s->slots + k, f, s->df + k * plan->n_mu);
+        radial_functions(s, plan, k, f, s->df + k * plan->n_mu);
         if (plan->highest < UNROLLED)
-            moments_of[plan->highest](s->nodes, s->slots + k, f);
+            moments_of[plan->highest](s->nodes, s->xyz + 3 * k, f);
         else
-            accumulate(s->nodes, s->slots + k, f, plan->highest);
+            accumulate(s->nodes, s->xyz + 3 * k, f, plan->highest);
     }
 }
 
@@ -335,6 +262,7 @@ static void evaluate(const void *of, const centre_pairs *pairs, void *memory, do
 {
     const moments_potential *plan = of;
     scratch s;
+    double *rows[LANES];
     int64_t most = 0, base = pairs->first[pairs->start];
     for (int64_t i = pairs->start; i < pairs->stop; i++)
         if (pairs->first[i + 1] - pairs->first[i] > most)
@@ -351,7 +279,10 @@ static void evaluate(const void *of, const centre_pairs *pairs, void *memory, do
         if (gradients) {
             s.adjoints[plan->energy] = ONE;
             add_products(&plan->adjoints, s.adjoints, s.nodes, s.adjoints);
-            store_pulls(&s, plan, pairs->first + begin, base, gradients);
+            pull_slots(&s, plan);
+            for (int64_t u = 0; u < LANES; u++)
+                rows[u] = gradients + (s.count[u] ? 3 * (pairs->first[begin + u] - base) : 0);
+            add_to_rows(&s, rows);
         }
     }
 }

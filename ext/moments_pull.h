@@ -64,11 +64,11 @@ INLINE const vec *pull_one(pull *out, const vec *d, const int degree, const vec 
 INLINE void pull_all(const scratch *s, const moments_potential *plan, int64_t k, pull *out)
 {
     const vec *d = s->adjoints;
-    const slot *of = s->slots + k;
+    const vec *xyz = s->xyz + 3 * k;
     int64_t group = k / SLOTS * SLOTS * plan->n_mu + k % SLOTS;
     vec x[PULLS], y[PULLS], z[PULLS];
     for (int t = 0; t < PULLS; t++) {
-        x[t] = of[t].x, y[t] = of[t].y, z[t] = of[t].z;
+        x[t] = xyz[3 * t], y[t] = xyz[3 * t + 1], z[t] = xyz[3 * t + 2];
         out->along[t] = out->x[t] = out->y[t] = out->z[t] = ZERO;
     }
     for (int mu = 0; mu < plan->n_mu; mu++) {
@@ -82,36 +82,17 @@ INLINE void pull_all(const scratch *s, const moments_potential *plan, int64_t k,
     }
 }
 
-/* Add de/dr = n along + (1 - n n') g / r, g by the components of n, of neighbour k. */
-INLINE void store_one(const scratch *s, int64_t k, const pull *from, int t, double *const *rows)
+/* Pair gradients in place of unit vectors n: n along + (1 - n n') g / r, g by the components of n. */
+static void pull_slots(const scratch *s, const moments_potential *plan)
 {
-    const slot *of = s->slots + k;
-    vec n[3] = {of->x, of->y, of->z}, g[3] = {from->x[t], from->y[t], from->z[t]};
-    vec along = from->along[t] - (n[0] * g[0] + n[1] * g[1] + n[2] * g[2]) * of->inverse;
-    vec out[3];
-    for (int c = 0; c < 3; c++)
-        out[c] = n[c] * along + g[c] * of->inverse;
-    const real *parts = (const real *)out;
-    UNROLL
-    for (int u = 0; u < LANES; u++)
-        if (k < s->count[u]) {
-            double *row = rows[u] + 3 * (int64_t)of->pair[u];
-            for (int c = 0; c < 3; c++)
-                row[c] += parts[c * LANES + u];
-        }
-}
-
-/* `first` of the centres in the lanes; gradients begin at pair `base`. */
-static void store_pulls(const scratch *s, const moments_potential *plan, const int64_t *first, int64_t base,
-                        double *gradients)
-{
-    double *rows[LANES];
-    for (int u = 0; u < LANES; u++)
-        rows[u] = gradients + (s->count[u] ? 3 * (first[u] - base) : 0);
     for (int64_t k = 0; k < s->n; k += PULLS) {
         pull pulls;
         pull_all(s, plan, k, &pulls);
-        for (int t = 0; t < PULLS; t++)
-            store_one(s, k + t, &pulls, t, rows);
+        for (int t = 0; t < PULLS; t++) {
+            vec *n = s->xyz + 3 * (k + t), g[3] = {pulls.x[t], pulls.y[t], pulls.z[t]}, inverse = s->inverse[k + t];
+            vec along = pulls.along[t] - (n[0] * g[0] + n[1] * g[1] + n[2] * g[2]) * inverse;
+            for (int c = 0; c < 3; c++)
+                n[c] = n[c] * along + g[c] * inverse;
+        }
     }
 }

@@ -1,7 +1,7 @@
 """The waist of the package: whoever fits ends with a Potential, whoever runs atoms starts from one."""
 
 import warnings
-from functools import reduce
+from functools import partial, reduce
 
 import numpy as np
 from ase.data import chemical_symbols
@@ -10,10 +10,12 @@ from kernelff.assembly import VOIGT, forces_and_virial, neighbors_of, term_colum
 from kernelff.baselines.dispersion import DFTD3
 from kernelff.baselines.zbl import ZBL
 from kernelff.basis_term import BasisTerm
+from kernelff.descriptors.base import check_list
 from kernelff.error_bars.calibration import Calibration
 from kernelff.error_bars.extrapolation import ActiveSet
 from kernelff.error_bars.gap_variance import GapVariance
 from kernelff.error_bars.uncertainty import Posterior
+from kernelff.kernel_forces import kernel_forces
 from kernelff.results import Results, stress_of
 from kernelff.terms import term_from_state, under
 from kernelff.threads import one_blas_thread
@@ -90,15 +92,7 @@ class Potential:
         """
         self.check_species(atoms)
         neighbors = neighbors_of(self._pair_parts, atoms)
-        with one_blas_thread():
-            columns = term_columns(self.terms)
-            parts = [t.evaluate(neighbors, self.weights[c]) for t, c in zip(self.terms, columns, strict=True)]
-        if self.repulsion is not None:
-            parts.append(self.repulsion.evaluate(neighbors))
-        elements, place = np.unique(neighbors.numbers, return_inverse=True)
-        energies = np.array([self.e0[int(z)] for z in elements])[place] + sum(e for e, _ in parts)
-        gradients = reduce(np.add, (g for _, g in parts))
-        forces, virial = forces_and_virial(neighbors, gradients)
+        energies, forces, virial = self.evaluate(neighbors)
         if self.baseline is not None:
             base = baseline_results(self.baseline, atoms)
             energies = energies + base.energies
@@ -110,6 +104,50 @@ class Potential:
             virial=virial,
             stress=stress_of(virial, neighbors.volume),
         )
+
+    def evaluate(self, neighbors):
+        """Local energies, forces and virial of a neighbour list, without what the baseline adds.
+
+        Parameters
+        ----------
+        neighbors : NeighborList
+            Built with at least `cutoff`, of elements in `e0`.
+
+        Returns
+        -------
+        energies : ndarray of shape (n_atoms,)
+            eV.
+        forces : ndarray of shape (n_atoms, 3)
+            eV/Å.
+        virial : ndarray of shape (3, 3)
+            -dE/dstrain, eV.
+
+        Raises
+        ------
+        ValueError
+            If the list is too short-ranged.
+        """
+        check_list(neighbors, self.cutoff)
+        kernels, others = [], []
+        for term, columns in zip(self.terms, term_columns(self.terms), strict=True):
+            weights = self.weights[columns]
+            kernel = term.compiled(weights) if hasattr(term, "compiled") else None
+            if kernel is None:
+                others.append(partial(term.evaluate, weights=weights))
+            else:
+                kernels.append(kernel)
+        repulsion = None if self.repulsion is None else self.repulsion.compiled()
+        if repulsion is not None:
+            kernels.append(repulsion)
+        energies, forces, virial = kernel_forces(neighbors, kernels)
+        if others:
+            with one_blas_thread():
+                parts = [evaluate(neighbors) for evaluate in others]
+            f, w = forces_and_virial(neighbors, reduce(np.add, (g for _, g in parts)))
+            energies, forces, virial = energies + sum(e for e, _ in parts), forces + f, virial + w
+        e0 = np.zeros(1 + max(self.e0, default=0))
+        e0[list(self.e0)] = list(self.e0.values())
+        return energies + e0[neighbors.numbers], forces, virial
 
     def uncertainty(self, atoms, derivatives=True, residual=False):
         """Posterior standard deviations and novelty of a frame.

@@ -38,6 +38,10 @@ class BoundMoments:
         """Where C finds the centre_kernel and its plan; elements are atomic numbers."""
         return self.kernel.address
 
+    @property
+    def n_elements(self):
+        return self.kernel.n_elements
+
     def _bind(self, weights, precision):
         tables = self.descriptor.potential_tables(weights, precision)
         return PotentialKernel(tables, self.descriptor.isa, precision == "single")
@@ -51,21 +55,24 @@ class BoundMoments:
             If the list is shorter-ranged than the descriptor, if the frame holds an element that the descriptor does
             not know, or if single precision misses forces by more than `SINGLE_TOLERANCE`.
         """
-        check_list(neighbors, self.descriptor.cutoff)
-        species_index(neighbors.numbers, self.descriptor.species)
-        plain = neighbors.first, neighbors.j, neighbors.vectors, neighbors.numbers.astype(np.int32)
+        self.require(neighbors)
+        plain = _plain(neighbors)
         energies, gradients = self.kernel.evaluate(*plain, 0, neighbors.n_atoms)
         if self.precision == "single" and neighbors.n_pairs:
-            self._check_single(neighbors, plain, gradients)
+            # of either sign, since pairs pull both ways; NaN counts as largest
+            self.check_single(neighbors, neighbors.i[np.argmax(gradients) // 3])
         return energies, gradients
 
-    def _check_single(self, neighbors, plain, gradients):
-        first = neighbors.first
-        largest = np.argmax(gradients) // 3  # of either sign, since pairs pull both ways; NaN counts as largest
-        start = neighbors.i[largest]
-        stop = min(start + _CHECKED, neighbors.n_atoms)
-        _, exact = self._exact.evaluate(*plain, start, stop)
-        errors = gradients[first[start] : first[stop]] - exact
+    def require(self, neighbors):
+        """Refuse a list that is shorter-ranged than the descriptor, or elements that it does not know."""
+        check_list(neighbors, self.descriptor.cutoff)
+        species_index(neighbors.numbers, self.descriptor.species)
+
+    def check_single(self, neighbors, start):
+        """Compare some centres, from `start` on, with double precision; a ValueError where they are too far from it."""
+        first, stop = neighbors.first, min(start + _CHECKED, neighbors.n_atoms)
+        single, exact = (kernel.evaluate(*_plain(neighbors), start, stop)[1] for kernel in (self.kernel, self._exact))
+        errors = single - exact
         centre = neighbors.i[first[start] : first[stop]] - start
         # a force is the sum of the gradients of its own pairs and as many of those of the neighbours
         together = np.array([np.bincount(centre, errors[:, c]) for c in range(3)])
@@ -76,3 +83,7 @@ class BoundMoments:
                 f"precision: single precision misses forces of this model by about {error:.1e} eV/Å, more than "
                 f'{SINGLE_TOLERANCE:g}. Use precision="double".'
             )
+
+
+def _plain(neighbors):
+    return neighbors.first, neighbors.j, neighbors.vectors, neighbors.numbers.astype(np.int32)

@@ -70,7 +70,7 @@ static md_system crystal(int n, double shear, int threads)
     memcpy(s.cell, cell, sizeof cell);
     s.x = x, s.v = v, s.f = f, s.mass = mass, s.numbers = numbers, s.ids = ids, s.images = images;
     s.periodic[0] = s.periodic[1] = s.periodic[2] = s.one_element = 1;
-    s.n_terms = 1, s.terms[0] = (md_term){&kernel, &argon, 0.0}, s.n_threads = threads;
+    s.n_terms = 1, s.terms[0] = (centre_term){&kernel, &argon, 0.0}, s.n_threads = threads;
     s.cutoff = argon.cutoff, s.skin = 0.5, s.timestep = 0.2, s.kt[0] = s.kt[1] = 0.005;
     s.freedom = 3.0 * (double)s.n, s.friction = 0.1, s.relaxation = 10.0, s.seed = 7;
     s.cell_mass = s.freedom * 0.005 * 400.0, s.cell_friction = 0.05, s.cell_relaxation = 20.0;

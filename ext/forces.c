@@ -1,0 +1,104 @@
+/* Energy, forces and virial of a list of pairs, compiled once per instruction set with -DISA=... -DLANES=... */
+#include "forces.h"
+
+#include <math.h>
+
+#include "block.h"
+
+#define JOIN_(a, b) a##b
+#define JOIN(a, b) JOIN_(a, b)
+#define TEXT_(a) #a
+#define TEXT(a) TEXT_(a)
+
+typedef struct {
+    void *scratch;
+    double *gradients;
+    int32_t *other;
+    vec *forces;                     /* [n_atoms] */
+} workspace;
+
+static int64_t most_in_blocks(const centre_pairs *pairs, int64_t size)
+{
+    int64_t most = 0;
+    for (int64_t i = pairs->start; i < pairs->stop; i += size) {
+        int64_t end = i + size < pairs->stop ? i + size : pairs->stop, n = pairs->first[end] - pairs->first[i];
+        most = n > most ? n : most;
+    }
+    return most;
+}
+
+static int prepare(workspace *w, const centre_term *terms, int n_terms, const centre_pairs *pairs)
+{
+    int64_t most = most_in_blocks(pairs, BLOCK);
+    w->scratch = aligned(scratch_of_terms(terms, n_terms, most_in_blocks(pairs, 1)));
+    w->gradients = aligned((3 * most + 4) * (int64_t)sizeof(double));
+    w->other = aligned(most * (int64_t)sizeof *w->other);
+    w->forces = aligned(pairs->stop * (int64_t)sizeof(vec));
+    return w->scratch && w->gradients && w->other && w->forces;
+}
+
+static void release(workspace *w) { free(w->scratch), free(w->gradients), free(w->other), free(w->forces); }
+
+/* Square of the smallest distance, if a term asks for it. */
+static double least_square(const centre_term *terms, int n_terms, const double *vectors, int64_t n)
+{
+    double least = INFINITY;
+    int asked = 0;
+    for (int k = 0; k < n_terms; k++)
+        asked |= terms[k].reach > 0.0;
+    for (int64_t k = 0; asked && k < n; k++) {
+        const double *d = vectors + 3 * k;
+        double square = d[0] * d[0] + d[1] * d[1] + d[2] * d[2];
+        least = square < least ? square : least;
+    }
+    return least;
+}
+
+typedef int64_t bits __attribute__((may_alias)); /* of a double; without its sign they are in its order, then NaN */
+
+/* The centre of the largest component of a pair gradient, where that is above *most. */
+static void find_steepest(const pair_block *b, int64_t *most, int64_t *steepest)
+{
+    const bits *gradients = (const bits *)b->gradients;
+    for (int64_t u = 0; u < b->n; u++) {
+        int64_t largest = 0;
+        for (int64_t k = 3 * (b->first[u] - b->first[0]); k < 3 * (b->first[u + 1] - b->first[0]); k++) {
+            int64_t size = gradients[k] & INT64_MAX;
+            largest = size > largest ? size : largest;
+        }
+        if (largest > *most)
+            *most = largest, *steepest = b->begin + u;
+    }
+}
+
+static int of_list(const centre_term *terms, int n_terms, const centre_pairs *pairs, force_sums *sums)
+{
+    workspace w;
+    int64_t most = -1;
+    if (!prepare(&w, terms, n_terms, pairs)) {
+        release(&w);
+        return 1;
+    }
+    memset(sums->virial, 0, sizeof sums->virial);
+    sums->steepest = pairs->start;
+    for (int64_t begin = pairs->start; begin < pairs->stop; begin += BLOCK) {
+        int64_t n = pairs->stop - begin < BLOCK ? pairs->stop - begin : BLOCK, from = pairs->first[begin];
+        int64_t n_pairs = pairs->first[begin + n] - from;
+        centre_pairs part = *pairs;
+        pair_block block = {begin, n, pairs->first + begin, w.other, pairs->vectors + 3 * from, w.gradients};
+        part.start = begin, part.stop = begin + n;
+        for (int64_t k = 0; k < n_pairs; k++)
+            w.other[k] = (int32_t)pairs->j[from + k];
+        double least = least_square(terms, n_terms, block.vectors, n_pairs);
+        evaluate_terms(terms, n_terms, &part, least, w.scratch, sums->energies + begin - pairs->start, w.gradients);
+        find_steepest(&block, &most, &sums->steepest);
+        scatter(&block, w.forces, sums->virial, 1);
+    }
+    for (int64_t i = 0; i < pairs->stop; i++)
+        for (int c = 0; c < 3; c++)
+            sums->forces[3 * i + c] = w.forces[i][c];
+    release(&w);
+    return 0;
+}
+
+const force_loops JOIN(force_loops_, ISA) = {TEXT(ISA), LANES, of_list};
