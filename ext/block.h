@@ -25,23 +25,54 @@ static void *aligned(int64_t size)
 static int64_t scratch_of_terms(const centre_term *terms, int n_terms, int64_t most_pairs)
 {
     int64_t size = 64;
-    for (int k = 0; k < n_terms; k++) {
-        int64_t wanted = terms[k].kernel->scratch_size(terms[k].plan, most_pairs);
+    for (const centre_term *t = terms; t < terms + n_terms; t++) {
+        int64_t wanted = t->kernel->scratch_size(t->plan, most_pairs);
+        size = wanted > size ? wanted : size;
+        wanted = t->row_kernel ? t->row_kernel->scratch_size(t->row_plan, most_pairs) : 0;
         size = wanted > size ? wanted : size;
     }
     return size;
 }
 
-/* Local energies and pair gradients [n_pairs + 2][3] of all terms; `least` is the square of the smallest distance. */
-INLINE void evaluate_terms(const centre_term *terms, int n_terms, const centre_pairs *pairs, double least, void *scratch,
-                           double *energies, double *gradients)
+/* Where the basis functions of a block go. */
+typedef struct {
+    int64_t n_functions;             /* of all terms together */
+    double *rows;                    /* [n][n_functions] */
+    double *priors, *spare;          /* [n] */
+} term_rows;
+
+/* Add a term and its basis functions. */
+static void evaluate_with_rows(const centre_term *t, const centre_pairs *pairs, void *scratch, double *energies,
+                               double *gradients, const term_rows *to)
 {
-    int64_t n_pairs = pairs->first[pairs->stop] - pairs->first[pairs->start];
+    double *rows = to->rows + t->column;
+    if (t->row_plan != t->plan) { /* in another precision */
+        t->kernel->evaluate(t->plan, pairs, scratch, energies, gradients);
+        energies = to->spare, gradients = NULL;
+    }
+    t->row_kernel->evaluate_rows(t->row_plan, pairs, scratch, energies, gradients, rows, to->n_functions, to->priors);
+}
+
+/* Local energies and pair gradients [n_pairs + 2][3] of all terms; `least` is the square of the smallest distance.
+ * On request (NULL: none) their basis functions. */
+INLINE void evaluate_terms(const centre_term *terms, int n_terms, const centre_pairs *pairs, double least, void *scratch,
+                           double *energies, double *gradients, const term_rows *rows)
+{
+    int64_t n = pairs->stop - pairs->start, n_pairs = pairs->first[pairs->stop] - pairs->first[pairs->start];
     memset(gradients, 0, (size_t)(3 * n_pairs + 4) * sizeof(double));
-    memset(energies, 0, (size_t)(pairs->stop - pairs->start) * sizeof(double));
-    for (int k = 0; k < n_terms; k++)
-        if (!terms[k].reach || least < SQUARE(terms[k].reach))
-            terms[k].kernel->evaluate(terms[k].plan, pairs, scratch, energies, gradients);
+    memset(energies, 0, (size_t)n * sizeof(double));
+    if (rows) {
+        memset(rows->rows, 0, (size_t)(n * rows->n_functions) * sizeof(double));
+        memset(rows->priors, 0, (size_t)n * sizeof(double));
+    }
+    for (const centre_term *t = terms; t < terms + n_terms; t++) {
+        if (t->reach && !(least < SQUARE(t->reach)))
+            continue;
+        if (rows && t->row_kernel)
+            evaluate_with_rows(t, pairs, scratch, energies, gradients, rows);
+        else
+            t->kernel->evaluate(t->plan, pairs, scratch, energies, gradients);
+    }
 }
 
 /* The pairs of n centres from `begin` on, those of centre begin + u from first[u] on. */

@@ -15,6 +15,8 @@ typedef struct {
     double *gradients;
     int32_t *other;
     vec *forces;                     /* [n_atoms] */
+    term_rows rows;
+    void *row_scratch;
 } workspace;
 
 static int64_t most_in_blocks(const centre_pairs *pairs, int64_t size)
@@ -27,6 +29,18 @@ static int64_t most_in_blocks(const centre_pairs *pairs, int64_t size)
     return most;
 }
 
+static int prepare_rows(workspace *w, const list_uncertainty *u)
+{
+    int64_t d = sizeof(double), size = 0;
+    for (int k = 0; k < u->n_plans; k++) {
+        int64_t wanted = u->loops->scratch_size(u->plans[k]);
+        size = wanted > size ? wanted : size;
+    }
+    w->rows = (term_rows){u->n_functions, aligned(BLOCK * u->n_functions * d), aligned(BLOCK * d), aligned(BLOCK * d)};
+    w->row_scratch = aligned(size);
+    return w->rows.rows && w->rows.priors && w->rows.spare && w->row_scratch;
+}
+
 static int prepare(workspace *w, const centre_term *terms, int n_terms, const centre_pairs *pairs)
 {
     int64_t most = most_in_blocks(pairs, BLOCK);
@@ -37,7 +51,11 @@ static int prepare(workspace *w, const centre_term *terms, int n_terms, const ce
     return w->scratch && w->gradients && w->other && w->forces;
 }
 
-static void release(workspace *w) { free(w->scratch), free(w->gradients), free(w->other), free(w->forces); }
+static void release(workspace *w)
+{
+    free(w->scratch), free(w->gradients), free(w->other), free(w->forces);
+    free(w->rows.rows), free(w->rows.priors), free(w->rows.spare), free(w->row_scratch);
+}
 
 /* Square of the smallest distance, if a term asks for it. */
 static double least_square(const centre_term *terms, int n_terms, const double *vectors, int64_t n)
@@ -71,11 +89,24 @@ static void find_steepest(const pair_block *b, int64_t *most, int64_t *steepest)
     }
 }
 
-static int of_list(const centre_term *terms, int n_terms, const centre_pairs *pairs, force_sums *sums)
+/* Numbers of the centres of a block from their rows, and the sums of these. */
+static void measure_block(const workspace *w, const list_uncertainty *u, const centre_pairs *part, int64_t from)
 {
-    workspace w;
+    const term_rows *rows = &w->rows;
+    for (int k = 0; k < u->n_plans; k++)
+        u->loops->measure(u->plans[k], part, w->row_scratch, rows->rows, rows->n_functions, rows->priors,
+                          u->numbers[k] + from);
+    for (int64_t i = 0; i < part->stop - part->start; i++)
+        for (int64_t b = 0; b < rows->n_functions; b++)
+            u->total[b] += rows->rows[i * rows->n_functions + b];
+}
+
+static int of_list(const centre_term *terms, int n_terms, const centre_pairs *pairs, force_sums *sums,
+                   const list_uncertainty *uncertainty)
+{
+    workspace w = {0};
     int64_t most = -1;
-    if (!prepare(&w, terms, n_terms, pairs)) {
+    if (!prepare(&w, terms, n_terms, pairs) || (uncertainty && !prepare_rows(&w, uncertainty))) {
         release(&w);
         return 1;
     }
@@ -90,7 +121,10 @@ static int of_list(const centre_term *terms, int n_terms, const centre_pairs *pa
         for (int64_t k = 0; k < n_pairs; k++)
             w.other[k] = (int32_t)pairs->j[from + k];
         double least = least_square(terms, n_terms, block.vectors, n_pairs);
-        evaluate_terms(terms, n_terms, &part, least, w.scratch, sums->energies + begin - pairs->start, w.gradients);
+        evaluate_terms(terms, n_terms, &part, least, w.scratch, sums->energies + begin - pairs->start, w.gradients,
+                       uncertainty ? &w.rows : NULL);
+        if (uncertainty)
+            measure_block(&w, uncertainty, &part, begin - pairs->start);
         find_steepest(&block, &most, &sums->steepest);
         scatter(&block, w.forces, sums->virial, 1);
     }

@@ -1,7 +1,7 @@
 /* Energy, forces and virial of a list of pairs: any sum of centre_kernels, in plain C without Python.
  *
  *     const force_loops *loops = force_loops_find("avx512");
- *     loops->of_list(terms, n_terms, &pairs, &sums);        0, or 1 without memory
+ *     loops->of_list(terms, n_terms, &pairs, &sums, NULL);  0, or 1 without memory
  *
  * Kernels run on blocks of centres, whose pair gradients become forces while they are in the cache: there is never an
  * array of all of them. The MD loop does the same with the blocks of its own list.
@@ -9,7 +9,7 @@
 #ifndef KERNELFF_FORCES_H
 #define KERNELFF_FORCES_H
 
-#include "centres.h"
+#include "uncertainty.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -19,6 +19,9 @@ typedef struct {
     const centre_kernel *kernel;
     const void *plan;
     double reach;                    /* where pairs are farther apart the term is nothing, of a pair potential; else 0 */
+    const centre_kernel *row_kernel; /* for uncertainties: the same kernel, or that of double precision; NULL: no rows */
+    const void *row_plan;
+    int64_t column;                  /* where the functions of the term begin in a row */
 } centre_term;
 
 typedef struct {
@@ -28,10 +31,22 @@ typedef struct {
     int64_t steepest;                /* centre of the largest component of a pair gradient, or of one that is not finite */
 } force_sums;
 
+/* Numbers of the centres that are made of their basis functions, for which all terms need a row_kernel. */
+typedef struct {
+    const uncertainty_loops *loops;
+    int n_plans;
+    const uncertainty_plan *const *plans;
+    double *const *numbers;          /* [n_plans][n_atoms] */
+    int64_t n_functions;             /* of all terms together */
+    double *total;                   /* [n_functions] sums over the centres, added to */
+} list_uncertainty;
+
 typedef struct {
     const char *isa;
     int lanes;
-    int (*of_list)(const centre_term *terms, int n_terms, const centre_pairs *pairs, force_sums *sums);
+    /* uncertainty: NULL where it is not wanted */
+    int (*of_list)(const centre_term *terms, int n_terms, const centre_pairs *pairs, force_sums *sums,
+                   const list_uncertainty *uncertainty);
 } force_loops;
 
 const force_loops *force_loops_find(const char *isa); /* "base", "avx2", "avx512"; NULL if not here */

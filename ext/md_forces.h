@@ -3,6 +3,7 @@
 #define KERNELFF_MD_FORCES_H
 
 #include "md_private.h"
+#include "md_uncertainty.h"
 
 /* Scratch for every kernel, for centres of up to that many pairs. */
 static int prepare_scratch(const md_system *s, thread_part *t)
@@ -47,7 +48,7 @@ static int prepare_blocks(md_system *s)
             int64_t pairs = first[i + BLOCK < n ? i + BLOCK : n] - first[i];
             most = pairs > most ? pairs : most;
         }
-        if (!prepare_block(s, t, most + 1) || !prepare_scratch(s, t))
+        if (!prepare_block(s, t, most + 1) || !prepare_scratch(s, t) || !prepare_rows(s, t))
             return MD_NO_MEMORY;
     }
     return MD_OK;
@@ -117,7 +118,12 @@ static int block_of(md_system *s, thread_part *t, int64_t begin, int64_t n)
         return 0;
     }
     centre_pairs pairs = {t->block_first, t->block_j, t->block_vectors, t->block_species, 0, n};
-    evaluate_terms(s->terms, s->n_terms, &pairs, least, t->scratch, t->block_energies, t->block_gradients);
+    int measured = s->uncertainty.now && s->uncertainty.plan;
+    term_rows rows = rows_of_block(s, t);
+    evaluate_terms(s->terms, s->n_terms, &pairs, least, t->scratch, t->block_energies, t->block_gradients,
+                   measured ? &rows : NULL);
+    if (measured)
+        measure_rows(s, begin, &pairs, t->row_scratch, &rows);
     for (int64_t u = 0; u < n; u++)
         t->energy += t->block_energies[u];
     pair_block block = {begin, n, t->block_first, t->block_other, t->block_vectors, t->block_gradients};
@@ -197,7 +203,9 @@ static int add_forces(md_system *s)
         return MD_REST;
     md_team_run(&p->team, check_share);
     status = verdict(s);
-    return status ? status : isfinite(s->energy) ? MD_OK : MD_NOT_FINITE;
+    if (!status && !isfinite(s->energy))
+        status = MD_NOT_FINITE;
+    return status || !s->uncertainty.now ? status : judge_uncertainty(s);
 }
 
 #endif

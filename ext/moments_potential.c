@@ -46,7 +46,7 @@ static int64_t layout(scratch *s, const moments_potential *plan, int64_t most_pa
     s->pair = carve(&at, n * LANES, sizeof *s->pair), s->channel = carve(&at, n * LANES, sizeof *s->channel);
     s->f = carve(&at, plan->n_mu * n, v), s->df = carve(&at, plan->n_mu * n, v);
     s->chebyshev = carve(&at, plan->n_beta * SLOTS, v);
-    s->nodes = carve(&at, plan->n_nodes, v);
+    s->nodes = carve(&at, plan->n_nodes > plan->n_row_nodes ? plan->n_nodes : plan->n_row_nodes, v);
     s->adjoints = carve(&at, plan->n_adjoints, v);
     return at - begin;
 }
@@ -258,11 +258,21 @@ static void add_products(const product_sums *sums, const vec *left, const vec *r
 
 #include "moments_pull.h"
 
-static void evaluate(const void *of, const centre_pairs *pairs, void *memory, double *energies, double *gradients)
+/* Values of the scalars to the rows of the centres of a block; the sums of the energy overwrite them next. */
+static void store_rows(scratch *s, const moments_potential *plan, int64_t n_centres, double *rows, int64_t stride)
 {
-    const moments_potential *plan = of;
+    const real *nodes = (const real *)s->nodes;
+    add_products(&plan->rows, s->nodes, s->nodes, s->nodes);
+    for (int64_t u = 0; u < n_centres; u++, rows += stride)
+        for (int64_t b = 0; b < plan->n_functions; b++)
+            rows[b] = (double)nodes[(int64_t)plan->functions[b] * LANES + u];
+}
+
+INLINE void evaluate_all(const moments_potential *plan, const centre_pairs *pairs, void *memory, double *energies,
+                         double *gradients, double *rows, int64_t stride)
+{
     scratch s;
-    double *rows[LANES];
+    double *pulled[LANES];
     int64_t most = 0, base = pairs->first[pairs->start];
     for (int64_t i = pairs->start; i < pairs->stop; i++)
         if (pairs->first[i + 1] - pairs->first[i] > most)
@@ -272,6 +282,8 @@ static void evaluate(const void *of, const centre_pairs *pairs, void *memory, do
         int64_t n_centres = least(LANES, pairs->stop - begin);
         fill_slots(&s, plan, pairs, begin);
         all_moments(&s, plan);
+        if (rows)
+            store_rows(&s, plan, n_centres, rows + (begin - pairs->start) * stride, stride);
         add_products(&plan->nodes, s.nodes, s.nodes, s.nodes);
         for (int64_t u = 0; u < n_centres; u++)
             for (int32_t e = 0; e < plan->n_energies; e++)
@@ -281,10 +293,24 @@ static void evaluate(const void *of, const centre_pairs *pairs, void *memory, do
             add_products(&plan->adjoints, s.adjoints, s.nodes, s.adjoints);
             pull_slots(&s, plan);
             for (int64_t u = 0; u < LANES; u++)
-                rows[u] = gradients + (s.count[u] ? 3 * (pairs->first[begin + u] - base) : 0);
-            add_to_rows(&s, rows);
+                pulled[u] = gradients + (s.count[u] ? 3 * (pairs->first[begin + u] - base) : 0);
+            add_to_rows(&s, pulled);
         }
     }
 }
 
-const centre_kernel JOIN(PRECISION, ISA) = {TEXT(ISA), LANES, scratch_size, evaluate};
+static void evaluate(const void *plan, const centre_pairs *pairs, void *memory, double *energies, double *gradients)
+{
+    evaluate_all(plan, pairs, memory, energies, gradients, NULL, 0);
+}
+
+static int64_t n_functions(const void *plan) { return ((const moments_potential *)plan)->n_functions; }
+
+static void evaluate_rows(const void *plan, const centre_pairs *pairs, void *memory, double *energies, double *gradients,
+                          double *rows, int64_t stride, double *priors)
+{
+    (void)priors; /* no Gaussian process */
+    evaluate_all(plan, pairs, memory, energies, gradients, rows, stride);
+}
+
+const centre_kernel JOIN(PRECISION, ISA) = {TEXT(ISA), LANES, scratch_size, evaluate, n_functions, evaluate_rows};

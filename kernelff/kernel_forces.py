@@ -6,7 +6,7 @@ from kernelff._forces import forces_of_list
 from kernelff.descriptors.moment_potential import BoundMoments
 
 
-def kernel_forces(neighbors, kernels):
+def kernel_forces(neighbors, kernels, measured=None):
     """Sum of compiled kernels over a NeighborList.
 
     Parameters
@@ -15,6 +15,8 @@ def kernel_forces(neighbors, kernels):
         Built with at least the largest cutoff.
     kernels : list of BoundMoments, GapKernel, ..
         Objects with `address` and `n_elements` that know elements by their atomic numbers.
+    measured : LocalPass, optional
+        What is to be made of their basis functions on the way; its kernels are the first.
 
     Returns
     -------
@@ -24,6 +26,10 @@ def kernel_forces(neighbors, kernels):
         eV/Å.
     virial : ndarray of shape (3, 3)
         -dE/dstrain, eV.
+    numbers : dict of str -> ndarray of shape (n_atoms,)
+        Of every kind in `measured`.
+    total : ndarray of shape (n_functions,)
+        Basis functions, summed over the atoms.
 
     Raises
     ------
@@ -33,13 +39,13 @@ def kernel_forces(neighbors, kernels):
     moments = [kernel for kernel in kernels if isinstance(kernel, BoundMoments)]
     for kernel in moments:
         kernel.require(neighbors)
-    single = [kernel for kernel in moments if kernel.precision == "single"]
     plain = neighbors.first, neighbors.j, neighbors.vectors, neighbors.numbers.astype(np.int32)
-    energies, forces, virial = np.zeros(neighbors.n_atoms), np.zeros((neighbors.n_atoms, 3)), np.zeros((3, 3))
-    for group in ([kernel for kernel in kernels if kernel not in single], *([kernel] for kernel in single)):
-        if group:
-            e, f, w, steepest = forces_of_list(group, *plain)
-            energies, forces, virial = energies + e, forces + f, virial + w
-            if group[0] in single and neighbors.n_pairs:
-                group[0].check_single(neighbors, steepest)
-    return energies, forces, 0.5 * (virial + virial.T)
+    kinds, wanted = (), ()
+    if measured is not None:
+        kinds = measured.measures
+        wanted = measured.columns, list(kinds.values()), measured.n_functions
+    energies, forces, virial, steepest, numbers, total = forces_of_list(kernels, *plain, *wanted)
+    for kernel in moments:
+        if kernel.precision == "single" and neighbors.n_pairs:
+            kernel.check_single(neighbors, steepest)
+    return energies, forces, 0.5 * (virial + virial.T), dict(zip(kinds, numbers, strict=True)), total

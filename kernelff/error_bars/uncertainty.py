@@ -48,7 +48,18 @@ class Posterior(NamedTuple):
     def local(self, terms, atoms):
         """Uncertainty of energies alone: one matrix product, cheap."""
         phi, prior = local_values(terms, neighbors_of(terms, atoms))
-        return self._local(phi, prior, elements_of(atoms))
+        numbers = {"std": _norms(phi @ self.P), "novelty": _novelty(phi @ self.W, prior)}
+        return self.calibrated(atoms, numbers, phi.sum(axis=0))
+
+    def calibrated(self, atoms, numbers, total):
+        """Uncertainty of energies from the numbers of each atom, "std" and "novelty" (0 if not there), and the sum of
+        their basis functions."""
+        elements, total_std = elements_of(atoms), _norms((total @ self.P)[None])[0]
+        return Uncertainty(
+            energy_std=float(self.calibration.std("energy", total_std, len(atoms), elements)),
+            energies_std=self.calibration.std("energy", numbers["std"], 1, elements),
+            novelty=numbers.get("novelty", np.zeros(len(atoms))),
+        )
 
     def complete(self, terms, atoms):
         """Uncertainty with forces and stress: costs the fitting rows of the frame."""
@@ -86,14 +97,6 @@ class Posterior(NamedTuple):
 
     def _full_std(self, rows, prior):
         return np.sqrt(_norms(rows @ self.P) ** 2 + _residual(rows @ self.W, prior))
-
-    def _local(self, phi, prior, elements):
-        total = _norms(phi.sum(axis=0, keepdims=True) @ self.P)[0]
-        return Uncertainty(
-            energy_std=float(self.calibration.std("energy", total, len(phi), elements)),
-            energies_std=self.calibration.std("energy", _norms(phi @ self.P), 1, elements),
-            novelty=_novelty(phi @ self.W, prior),
-        )
 
 
 def _residual(psi, prior):
