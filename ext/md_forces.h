@@ -185,7 +185,7 @@ static int add_forces(md_system *s)
     if (status)
         return status;
     if (s->n_threads > 1)
-        md_team_run(&p->team, sum_share);
+        md_team_run_light(&p->team, sum_share);
     s->energy = 0.0;
     memset(s->virial, 0, sizeof s->virial);
     for (int rank = 0; rank < s->n_threads; rank++) {
@@ -195,7 +195,7 @@ static int add_forces(md_system *s)
     }
     if (s->rest && s->rest(s->context, &s->energy, s->f, s->virial))
         return MD_REST;
-    md_team_run(&p->team, check_share);
+    md_team_run_light(&p->team, check_share);
     status = verdict(s);
     return status ? status : isfinite(s->energy) ? MD_OK : MD_NOT_FINITE;
 }
