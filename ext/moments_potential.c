@@ -8,6 +8,10 @@
 
 #include "lanes.h"
 
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
+
 #define SLOTS (BYTES == 64 ? 4 : 2)  /* neighbours of a lane taken together: independent chains of arithmetic */
 #define UNROLL _Pragma("GCC unroll 16")
 #define ONE ((vec)(ZERO + 1))
@@ -63,20 +67,25 @@ INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* ---- radial functions ---------------------------------------------------------------------------- */
 
-#ifdef SINGLE
+/* A step of Newton's towards 1 / sqrt(x): twice as many digits. */
+INLINE vec closer_root(vec y, vec x) { return y + (real)0.5 * y * (1 - x * y * y); }
+
+/* 1 / sqrt(x) without a root or a quotient of the full width, which take longer than all that follows here. */
+#if defined(__AVX512F__) && defined(SINGLE)
+INLINE vec inverse_root(vec x) { return closer_root((vec)_mm512_rsqrt14_ps((__m512)x), x); }
+#elif defined(__AVX512F__)
+INLINE vec inverse_root(vec x) { return closer_root(closer_root((vec)_mm512_rsqrt14_pd((__m512d)x), x), x); }
+#elif defined(SINGLE)
 INLINE vec inverse_root(vec x) { return 1 / square_root(x); }
 #else
 typedef float half __attribute__((vector_size(4 * LANES)));
 
-/* 1 / sqrt(x): as float, then Newton's steps; four times as fast as root and quotient of doubles. */
 INLINE vec inverse_root(vec x)
 {
     half low = __builtin_convertvector(x, half);
     for (int u = 0; u < LANES; u++)
         low[u] = sqrtf(low[u]);
-    vec y = __builtin_convertvector(1 / low, vec);
-    y += 0.5 * y * (1.0 - x * y * y);
-    return y + 0.5 * y * (1.0 - x * y * y);
+    return closer_root(closer_root(__builtin_convertvector(1 / low, vec), x), x);
 }
 #endif
 

@@ -58,6 +58,7 @@ class Potential:
         if active_set is not None:
             active_set.check_fits(self.terms)
         centres = [term.centres for term in self.terms]
+        self._columns = term_columns(self.terms)
         self._seen = None if None in centres else set().union(*centres)
 
     @property
@@ -129,7 +130,7 @@ class Potential:
         """
         check_list(neighbors, self.cutoff)
         kernels, others = [], []
-        for term, columns in zip(self.terms, term_columns(self.terms), strict=True):
+        for term, columns in zip(self.terms, self._columns, strict=True):
             weights = self.weights[columns]
             kernel = term.compiled(weights) if hasattr(term, "compiled") else None
             if kernel is None:
