@@ -21,7 +21,7 @@ from kernelff.md.settings import MDSettings
 from kernelff.md.state import make_system, start_state
 
 STEPS = 20
-BLOCK = 96  # ext/md_private.h
+BLOCK = 96  # ext/block.h
 
 
 def crystal(options, repeat):

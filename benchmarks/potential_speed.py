@@ -2,8 +2,8 @@
 
 Energy, forces and virial from a neighbour list that is kept, levels 8, 16 and 20, in double and single precision, with
 one and four elements, on a rattled bcc cell of 1024 atoms with 58 neighbours; one thread, smallest CPU time of calls
-that take turns. GFLOP/s count what the formulas need (FMA = 2), as a share of the peak of one core: of dgemm of this
-process, unless the peak of a loop of FMAs is given. With the path of an .mtp file of one element and motep installed
+that take turns; then the kernel alone. Its share of the peak of one core counts what the formulas need (FMA = 2); the
+peak is that of dgemm of this process, unless that of a loop of FMAs is given. With the path of an .mtp file of one element and motep installed
 both run it on the same cells, in turns:
 
     pip install motep
@@ -21,7 +21,6 @@ from threadpoolctl import threadpool_limits
 
 import kernelff as kff
 from kernelff._soap import available_isas
-from kernelff.assembly import forces_and_virial
 from kernelff.basis_term import BasisTerm
 from kernelff.descriptors import MomentTensorsDescriptor
 from kernelff.potential import Potential
@@ -29,6 +28,7 @@ from kernelff.potential import Potential
 LEVELS = (8, 16, 20)
 ELEMENTS = (26, 28, 29, 13)
 CUTOFF = 5.1
+BLOCK = 96  # ext/block.h
 
 
 def cpu_times(functions, seconds=4.0):
@@ -78,9 +78,19 @@ def term_of(atoms, level, n_elements, isa=None):
 
 
 def evaluation(term, weights, neighbors):
+    """A call from Python for a list that is there: energies, forces and virial."""
+    potential = Potential([term], weights, dict.fromkeys(ELEMENTS, 0.0))
+    return lambda: potential.evaluate(neighbors)
+
+
+def alone(term, weights, neighbors):
+    """The kernel in ranges of centres as the loops have them."""
+    plain = neighbors.first, neighbors.j, neighbors.vectors, neighbors.numbers.astype(np.int32)
+    kernel, n = term.compiled(weights).kernel, neighbors.n_atoms
+
     def run():
-        _, gradients = term.evaluate(neighbors, weights)
-        return forces_and_virial(neighbors, gradients)
+        for start in range(0, n, BLOCK):
+            kernel.evaluate(*plain, start, min(start + BLOCK, n))
 
     return run
 
@@ -88,20 +98,24 @@ def evaluation(term, weights, neighbors):
 def own_kernels(n_elements, isas, peak):
     atoms = frame(n_elements)
     neighbors, n = kff.NeighborList.from_atoms(atoms, CUTOFF), len(atoms)
-    print(f"\n{n_elements} element(s), {neighbors.n_pairs / n:.1f} neighbours: µs per atom (GFLOP/s, % of peak)")
-    print(f"{'':14}" + "".join(f"{isa + ' ' + p:>26}" for isa in isas for p in ("double", "single")))
+    print(
+        f"\n{n_elements} element(s), {neighbors.n_pairs / n:.1f} neighbours: µs per atom; kernel alone (share of peak)"
+    )
+    print(f"{'':14}" + "".join(f"{isa + ' ' + p:>30}" for isa in isas for p in ("double", "single")))
     for level in LEVELS:
         runs, needed = [], 0.0
         for isa in isas:
             term, weights = term_of(atoms, level, n_elements, isa)
             for precision in ("double", "single"):
-                runs.append(evaluation(term.with_precision(precision), weights, neighbors))
+                same = term.with_precision(precision)
+                runs += [evaluation(same, weights, neighbors), alone(same, weights, neighbors)]
             needed = operations(term.descriptor.potential_tables(weights, "double"), neighbors.n_pairs / n)
         cells = []
-        for k, seconds in enumerate(cpu_times(runs)):
-            rate = 1e-9 * n * needed / seconds
-            cells.append(f"{1e6 * seconds / n:.2f} ({rate:.0f}, {100 * rate / peak / (1 + k % 2):.0f} %)")
-        print(f"level {level:2}      " + "".join(f"{cell:>26}" for cell in cells))
+        times = cpu_times(runs)
+        for k, (whole, kernel) in enumerate(zip(times[::2], times[1::2], strict=True)):
+            share = 1e-9 * n * needed / kernel / peak / (1 + k % 2)
+            cells.append(f"{1e6 * whole / n:.2f}, kernel {1e6 * kernel / n:.2f} ({100 * share:.0f} %)")
+        print(f"level {level:2}      " + "".join(f"{cell:>30}" for cell in cells))
 
 
 def beside_motep(path, element):
@@ -138,20 +152,19 @@ def parts_of_a_call():
     term, weights = term_of(atoms, 16, 1)
     potential = Potential([term], weights, {26: 0.0})
     neighbors, n = kff.NeighborList.from_atoms(atoms, CUTOFF), len(atoms)
-    _, gradients = term.evaluate(neighbors, weights)
     times = cpu_times(
         [
             lambda: potential.compute(atoms),
             lambda: kff.NeighborList.from_atoms(atoms, CUTOFF),
-            lambda: term.evaluate(neighbors, weights),
-            lambda: forces_and_virial(neighbors, gradients),
+            lambda: potential.evaluate(neighbors),
+            alone(term, weights, neighbors),
             lambda: term.evaluate_by_parts(neighbors, weights),
         ]
     )
-    total, search, kernel, sums, parts = (1e6 * seconds / n for seconds in times)
+    total, search, sums, kernel, parts = (1e6 * seconds / n for seconds in times)
     print(
         f"\nPotential.compute of {n} atoms, level 16: {total:.2f} µs per atom, of which neighbour list {search:.2f}, "
-        f"kernel {kernel:.2f}, forces and virial {sums:.2f}; features and adjoint in place of the kernel {parts:.2f}"
+        f"energies, forces and virial {sums:.2f} (kernel {kernel:.2f}); features and adjoint in its place {parts:.2f}"
     )
 
 

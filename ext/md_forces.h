@@ -54,35 +54,64 @@ static int prepare_blocks(md_system *s)
     return MD_OK;
 }
 
-/* Pairs of one centre within the cutoff, behind the m that the block holds. */
-INLINE int64_t gather(const md_system *s, thread_part *t, int64_t i, int64_t m, double *restrict least, const int one_element)
+/* Squares of the lengths of four rows, of which the fourth number does not count. */
+INLINE vec four_squares(const vec *d)
+{
+    const four low = {0, 4, 2, 6}, high = {1, 5, 3, 7}, left = {0, 1, 4, 5}, right = {2, 3, 6, 7};
+    vec xz0 = __builtin_shuffle(d[0], d[1], low), xz1 = __builtin_shuffle(d[2], d[3], low);
+    vec y0 = __builtin_shuffle(d[0], d[1], high), y1 = __builtin_shuffle(d[2], d[3], high);
+    vec x = __builtin_shuffle(xz0, xz1, left), y = __builtin_shuffle(y0, y1, left);
+    vec z = __builtin_shuffle(xz0, xz1, right);
+    return x * x + y * y + z * z;
+}
+
+/* Of each of four how many before it hold, and of all of them in the last place. */
+INLINE void places_of(four holds, int64_t *places)
+{
+    four one = -holds, none = {0};
+    one += __builtin_shuffle(one, none, (four){4, 0, 1, 2});
+    one += __builtin_shuffle(one, none, (four){4, 5, 0, 1});
+    *(four_at *)(places + 1) = one;
+    places[0] = 0;
+}
+
+/* Pairs of one centre within the cutoff, behind the m that the block holds; four entries of the list at a time, those
+ * that follow the last one not counted. */
+INLINE int64_t gather(const md_system *s, thread_part *t, int64_t i, int64_t m, vec *least, const int one_element)
 {
     const md_private *p = s->own;
     const int64_t *first = p->first + i + (t - p->parts);
-    const uint32_t *restrict entry = t->rows + first[0], *restrict end = t->rows + first[1];
-    const vec *restrict x = (const vec *)s->x, *restrict shifts = p->grid.shifts;
-    const int32_t *restrict numbers = s->numbers;
-    double *restrict to = t->block_vectors + 3 * m, limit = SQUARE(s->cutoff), nearest = *least;
-    int32_t *restrict other = t->block_other + m, *restrict species = t->block_species + BLOCK + m;
+    const uint32_t *entry = t->rows + first[0];
+    const vec *x = (const vec *)s->x, *shifts = p->grid.shifts;
+    const int32_t *numbers = s->numbers;
+    const four number = {0, 1, 2, 3};
+    double *vectors = t->block_vectors;
+    int32_t *other = t->block_other, *species = t->block_species + BLOCK;
     int bits = p->grid.bits;
     uint32_t mask = ((uint32_t)1 << bits) - 1;
-    vec here = x[i];
-    for (; entry < end; entry++) {
-        uint32_t j = *entry >> bits;
-        vec d = x[j] + shifts[*entry & mask] - here, square = d * d;
-        double r2 = square[0] + square[1] + square[2];
-        int near = r2 < limit;
-        *(loose_vec *)to = (loose_vec)d;
-        *other = (int32_t)j;
-        to += 3 * near, other += near;
-        if (!one_element) {
-            *species = numbers[j];
-            species += near;
+    vec here = x[i], nearest = *least, limit = (vec){0} + SQUARE(s->cutoff);
+    for (int64_t left = first[1] - first[0]; left > 0; left -= 4, entry += 4) {
+        vec d[4];
+        for (int q = 0; q < 4; q++)
+            d[q] = x[entry[q] >> bits] + shifts[entry[q] & mask] - here;
+        vec square = four_squares(d);
+        four near = (square < limit) & (number < left);
+        int64_t places[5];
+        places_of(near, places);
+        for (int q = 0; q < 4; q++) {
+            int64_t k = m + places[q];
+            uint32_t j = entry[q] >> bits;
+            *(loose_vec *)(vectors + 3 * k) = (loose_vec)d[q];
+            other[k] = (int32_t)j;
+            if (!one_element)
+                species[k] = numbers[j];
         }
-        nearest = r2 < nearest ? r2 : nearest;
+        near &= square < nearest;
+        nearest = (vec)((near & (four)square) | (~near & (four)nearest));
+        m += places[4];
     }
     *least = nearest;
-    return other - t->block_other;
+    return m;
 }
 
 /* Which pair of the block is too close. */
@@ -104,14 +133,17 @@ static int block_of(md_system *s, thread_part *t, int64_t begin, int64_t n)
 {
     const md_private *p = s->own;
     int64_t m = 0;
-    double least = INFINITY;
+    vec nearest = (vec){0} + INFINITY;
     for (int64_t u = 0; u < n; u++) {
         t->block_first[u] = m;
         if (!s->one_element)
             t->block_species[u] = s->numbers[begin + u];
-        m = s->one_element ? gather(s, t, begin + u, m, &least, 1) : gather(s, t, begin + u, m, &least, 0);
+        m = s->one_element ? gather(s, t, begin + u, m, &nearest, 1) : gather(s, t, begin + u, m, &nearest, 0);
     }
     t->block_first[n] = m;
+    double least = nearest[0];
+    for (int q = 1; q < 4; q++)
+        least = nearest[q] < least ? nearest[q] : least;
     if (least < SQUARE(s->least_distance)) {
         t->status = MD_CLOSE;
         find_close(s, t, begin, n);
@@ -191,7 +223,7 @@ static int add_forces(md_system *s)
     if (status)
         return status;
     if (s->n_threads > 1)
-        md_team_run(&p->team, sum_share);
+        md_team_run_light(&p->team, sum_share);
     s->energy = 0.0;
     memset(s->virial, 0, sizeof s->virial);
     for (int rank = 0; rank < s->n_threads; rank++) {
@@ -201,7 +233,7 @@ static int add_forces(md_system *s)
     }
     if (s->rest && s->rest(s->context, &s->energy, s->f, s->virial))
         return MD_REST;
-    md_team_run(&p->team, check_share);
+    md_team_run_light(&p->team, check_share);
     status = verdict(s);
     if (!status && !isfinite(s->energy))
         status = MD_NOT_FINITE;

@@ -216,6 +216,10 @@ static void list_share(md_system *s, int rank)
     }
     *first = m;
     part->n_pairs = m;
+    if (make_room(part, m + 4))
+        memset(part->rows + m, 0, 4 * sizeof *part->rows); /* entries are read four at a time */
+    else
+        part->status = MD_NO_MEMORY;
 }
 
 static int rebuild(md_system *s)

@@ -11,6 +11,9 @@
 #include "md.h"
 #include "md_team.h"
 
+typedef int64_t four __attribute__((vector_size(32), aligned(32), may_alias));
+typedef int64_t four_at __attribute__((vector_size(32), aligned(8), may_alias)); /* anywhere */
+
 typedef struct {
     int bins[3], reach[3], most[3];  /* bins; bins looked at on both sides; cell vectors that these extend over */
     double low[3], length[3], per_fraction[3];

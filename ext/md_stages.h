@@ -40,7 +40,7 @@ static void kinetic_share(md_system *s, int rank)
 
 static void sum_kinetic(md_system *s)
 {
-    md_team_run(&s->own->team, kinetic_share);
+    md_team_run_light(&s->own->team, kinetic_share);
     memset(s->kinetic, 0, sizeof s->kinetic);
     for (int rank = 0; rank < s->n_threads; rank++)
         for (int k = 0; k < 9; k++)
@@ -59,7 +59,7 @@ static void scale_share(md_system *s, int rank)
 static void scale_velocities(md_system *s, double scale)
 {
     s->own->scale = scale;
-    md_team_run(&s->own->team, scale_share);
+    md_team_run_light(&s->own->team, scale_share);
 }
 
 /* ---- positions and velocities ---------------------------------------------------------------------- */
@@ -88,7 +88,7 @@ static void kick(md_system *s)
             gradient[k] = s->rate[k] + (k % 4 ? 0.0 : extra);
         exponential(gradient, -0.5 * p->time, p->turn);
     }
-    md_team_run(&p->team, kick_share);
+    md_team_run_light(&p->team, kick_share);
 }
 
 static void drift_share(md_system *s, int rank)
@@ -146,7 +146,7 @@ static int drift(md_system *s)
         invert(p->cell0, inverse);
         multiply(inverse, s->cell, p->follow);
     }
-    md_team_run(&p->team, drift_share);
+    md_team_run_light(&p->team, drift_share);
     double limit = SQUARE(s->most_step / s->timestep);
     p->moved = 0.0;
     for (int rank = 0; rank < s->n_threads; rank++) {

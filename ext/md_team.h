@@ -1,5 +1,7 @@
 /* Threads that wait for work while a run lasts. They spin for some microseconds, then sleep: OpenMP's spin for
- * milliseconds and get in the way of others on a busy machine. None is left when a run returns, so fork() is safe. */
+ * milliseconds and get in the way of others on a busy machine. None is left when a run returns, so fork() is safe.
+ * A share of the work belongs to a rank, not to a thread: the caller takes those that no thread has begun when it is
+ * through with its own, so that on a busy machine it waits for nobody who does not run, and the bits are the same. */
 #ifndef KERNELFF_MD_TEAM_H
 #define KERNELFF_MD_TEAM_H
 
@@ -8,7 +10,7 @@
 
 #include "md.h"
 
-enum { MD_SPINS = 4000 };
+enum { MD_SPINS = 4000, MD_FEW_ATOMS = 8192 };
 
 typedef void (*md_work)(md_system *, int rank);
 
@@ -17,6 +19,7 @@ typedef struct md_team {
     md_work work;
     int n;                           /* threads, the caller included */
     atomic_int turn, left, asleep, stop;
+    atomic_int begun[MD_MAX_THREADS]; /* last turn whose share of a rank somebody has begun */
     pthread_mutex_t lock;
     pthread_cond_t wake;
     pthread_t threads[MD_MAX_THREADS];
@@ -45,6 +48,16 @@ static int md_team_await(md_team *team, int seen)
     return atomic_load(&team->turn);
 }
 
+/* Do the share of a rank in this turn, unless it is begun already. */
+static void md_team_share(md_team *team, int rank, int turn)
+{
+    int before = turn - 1;
+    if (!atomic_compare_exchange_strong(&team->begun[rank], &before, turn))
+        return;
+    team->work(team->system, rank);
+    atomic_fetch_sub(&team->left, 1);
+}
+
 static void *md_team_member(void *seat_at)
 {
     struct { md_team *team; int rank; } *seat = seat_at;
@@ -53,8 +66,7 @@ static void *md_team_member(void *seat_at)
         turn = md_team_await(team, turn);
         if (atomic_load(&team->stop))
             return NULL;
-        team->work(team->system, seat->rank);
-        atomic_fetch_sub(&team->left, 1);
+        md_team_share(team, seat->rank, turn);
     }
 }
 
@@ -69,7 +81,7 @@ static void md_team_next(md_team *team)
     }
 }
 
-/* Have every rank do its share; the caller is rank 0. */
+/* Every rank's share of the work; the caller begins with rank 0. */
 static void md_team_run(md_team *team, md_work work)
 {
     if (team->n > 1) {
@@ -77,8 +89,20 @@ static void md_team_run(md_team *team, md_work work)
         md_team_next(team);
     }
     work(team->system, 0);
+    for (int rank = 1; rank < team->n; rank++)
+        md_team_share(team, rank, atomic_load(&team->turn));
     for (int k = 0; team->n > 1 && atomic_load(&team->left); k++)
         k < MD_SPINS ? md_pause() : (void)sched_yield();
+}
+
+/* The same for work of nanoseconds per atom: with few of them not worth a wait. */
+static void md_team_run_light(md_team *team, md_work work)
+{
+    if (team->system->n > MD_FEW_ATOMS)
+        md_team_run(team, work);
+    else
+        for (int rank = 0; rank < team->n; rank++)
+            work(team->system, rank);
 }
 
 static void md_team_end(md_team *team)

@@ -8,6 +8,10 @@
 
 #include "lanes.h"
 
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
+
 #define SLOTS (BYTES == 64 ? 4 : 2)  /* neighbours of a lane taken together: independent chains of arithmetic */
 #define UNROLL _Pragma("GCC unroll 16")
 #define ONE ((vec)(ZERO + 1))
@@ -63,20 +67,25 @@ INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* ---- radial functions ---------------------------------------------------------------------------- */
 
-#ifdef SINGLE
+/* A step of Newton's towards 1 / sqrt(x): twice as many digits. */
+INLINE vec closer_root(vec y, vec x) { return y + (real)0.5 * y * (1 - x * y * y); }
+
+/* 1 / sqrt(x) without a root or a quotient of the full width, which take longer than all that follows here. */
+#if defined(__AVX512F__) && defined(SINGLE)
+INLINE vec inverse_root(vec x) { return closer_root((vec)_mm512_rsqrt14_ps((__m512)x), x); }
+#elif defined(__AVX512F__)
+INLINE vec inverse_root(vec x) { return closer_root(closer_root((vec)_mm512_rsqrt14_pd((__m512d)x), x), x); }
+#elif defined(SINGLE)
 INLINE vec inverse_root(vec x) { return 1 / square_root(x); }
 #else
 typedef float half __attribute__((vector_size(4 * LANES)));
 
-/* 1 / sqrt(x): as float, then Newton's steps; four times as fast as root and quotient of doubles. */
 INLINE vec inverse_root(vec x)
 {
     half low = __builtin_convertvector(x, half);
     for (int u = 0; u < LANES; u++)
         low[u] = sqrtf(low[u]);
-    vec y = __builtin_convertvector(1 / low, vec);
-    y += 0.5 * y * (1.0 - x * y * y);
-    return y + 0.5 * y * (1.0 - x * y * y);
+    return closer_root(closer_root(__builtin_convertvector(1 / low, vec), x), x);
 }
 #endif
 
@@ -117,24 +126,37 @@ INLINE void with_cutoff(vec rest, vec p, vec dp, vec *f, vec *df)
     *df = dp * rest * rest - 2 * once;
 }
 
-/* f_mu and slopes of SLOTS neighbours in a model of one species. */
+/* f_mu and slopes of SLOTS neighbours in a model of one species, for `together` mu: values are loaded once for all. */
+INLINE void mix_some(const moments_potential *plan, int mu, const int together, const vec *rest, const vec *values,
+                     vec *f, vec *df)
+{
+    const real *c[2];
+    vec p[2][SLOTS], dp[2][SLOTS];
+    for (int m = 0; m < together; m++) {
+        c[m] = (const real *)plan->radial + 2 * (mu + m) / LANES * plan->n_beta * LANES + 2 * (mu + m) % LANES;
+        for (int t = 0; t < SLOTS; t++)
+            p[m][t] = dp[m][t] = ZERO;
+    }
+    for (int64_t b = 0; b < plan->n_beta; b++, values += SLOTS)
+        for (int t = 0; t < SLOTS; t++) {
+            vec value = values[t];
+            for (int m = 0; m < together; m++) {
+                p[m][t] += c[m][b * LANES] * value;
+                dp[m][t] += c[m][b * LANES + 1] * value;
+            }
+        }
+    for (int m = 0; m < together; m++)
+        for (int t = 0; t < SLOTS; t++)
+            with_cutoff(rest[t], p[m][t], dp[m][t], f + (mu + m) * SLOTS + t, df + (mu + m) * SLOTS + t);
+}
+
 INLINE void mix_alike(const moments_potential *plan, const vec *rest, const vec *values, vec *f, vec *df)
 {
-    const real *radial = plan->radial;
-    for (int mu = 0; mu < plan->n_mu; mu++, f += SLOTS, df += SLOTS) {
-        const real *c = radial + 2 * mu / LANES * plan->n_beta * LANES + 2 * mu % LANES;
-        const vec *value = values;
-        vec p[SLOTS], dp[SLOTS];
-        for (int t = 0; t < SLOTS; t++)
-            p[t] = dp[t] = ZERO;
-        for (int b = 0; b < plan->n_beta; b++, c += LANES, value += SLOTS)
-            for (int t = 0; t < SLOTS; t++) {
-                p[t] += c[0] * value[t];
-                dp[t] += c[1] * value[t];
-            }
-        for (int t = 0; t < SLOTS; t++)
-            with_cutoff(rest[t], p[t], dp[t], f + t, df + t);
-    }
+    int mu = 0;
+    for (; mu + 1 < plan->n_mu; mu += 2)
+        mix_some(plan, mu, 2, rest, values, f, df);
+    if (mu < plan->n_mu)
+        mix_some(plan, mu, 1, rest, values, f, df);
 }
 
 /* The same for neighbours each of its own species: lanes are P_0, dP_0, P_1, .. meanwhile. */

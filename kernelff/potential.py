@@ -59,6 +59,7 @@ class Potential(ErrorBars):
             active_set.check_fits(self.terms)
         self.measures = {}  # of local_pass.py, made when they are first asked for
         centres = [term.centres for term in self.terms]
+        self._columns = term_columns(self.terms)
         self._seen = None if None in centres else set().union(*centres)
 
     def __getstate__(self):
@@ -138,7 +139,7 @@ class Potential(ErrorBars):
     def _sorted(self):
         """Kernels of the terms that have one, and `evaluate` of the others."""
         kernels, others = [], []
-        for term, columns in zip(self.terms, term_columns(self.terms), strict=True):
+        for term, columns in zip(self.terms, self._columns, strict=True):
             weights = self.weights[columns]
             kernel = term.compiled(weights) if hasattr(term, "compiled") else None
             if kernel is None:

@@ -178,6 +178,11 @@ def test_threads_agree(potential):
     assert np.abs(one - two).max() < 1e-9 and np.abs(one - three).max() < 1e-9
 
 
+def test_few_atoms_take_one_thread(potential):
+    results = [kff.md.run(copper(2, 0.1), potential, temperature=600, steps=10, threads=n) for n in (1, 3)]
+    assert np.array_equal(*(result.atoms.positions for result in results))
+
+
 def test_fixed_atoms_stay(potential):
     atoms = copper(2, 0.1)
     atoms.set_constraint(FixAtoms(range(8)))

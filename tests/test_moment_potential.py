@@ -136,6 +136,23 @@ def test_numbers_of_a_centre_do_not_depend_on_the_range(isa, precision):
         assert np.array_equal(g, gradients[neighbors.first[start] : neighbors.first[stop]])
 
 
+def test_forces_of_blocks_are_those_of_all_pair_gradients():
+    """Of more centres than a block has, with an energy of isolated atoms."""
+    atoms = frame("silicon").repeat((3, 3, 3))
+    term, weights = term_of(atoms.numbers)
+    potential = Potential([term], weights, {14: -1.5})
+    neighbors = kff.NeighborList.from_atoms(atoms, 4.4)
+    local, gradients = term.evaluate(neighbors, weights)
+    energies, forces, virial = potential.evaluate(neighbors)
+    expected = forces_and_virial(neighbors, gradients)
+    assert len(atoms) > 200
+    checks.close(energies, local - 1.5, 1e-13, "energies")
+    checks.close(forces, expected[0], 1e-13, "forces")
+    checks.close(virial, expected[1], 1e-12, "virial")
+    with pytest.raises(ValueError, match="cutoff"):
+        potential.evaluate(kff.NeighborList.from_atoms(atoms, 3.9))
+
+
 def test_isolated_atoms():
     atoms = Atoms("Si3", [[0, 0, 0], [10, 0, 0], [20, 0, 0]])
     term, weights = term_of(atoms.numbers)
@@ -219,6 +236,8 @@ def driver(tmp_path_factory):
         ("double", "ext/moments_potential.c", ["-DISA=base", "-DLANES=2"]),
         ("single", "ext/moments_potential.c", ["-DISA=base", "-DLANES=4", "-DSINGLE"]),
         ("dispatch", "ext/moments_potential_dispatch.c", []),
+        ("forces", "ext/forces.c", ["-DISA=base", "-DLANES=2"]),
+        ("forces_dispatch", "ext/forces_dispatch.c", []),
         ("driver", "tests/c_driver/moments.c", []),
     ):
         objects.append(str(folder / f"{name}.o"))

@@ -111,7 +111,7 @@ def run(
     resume : bool
         Go on where the checkpoint is, with the same bits as without the stop; False starts anew and overwrites.
     threads : int
-        The same number gives the same bits, others agree to rounding.
+        The same number gives the same bits, others agree to rounding. Each has at least 48 atoms: few take fewer.
     skin : float
         Å, of the neighbour list.
     max_force, max_step, min_distance, max_volume_change : float

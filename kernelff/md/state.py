@@ -10,6 +10,7 @@ from kernelff._md import System, available_isas
 from kernelff.neighbors import checked_cell, checked_positions
 
 _CHAINS = 4
+_ATOMS_PER_THREAD = 48  # from some 30 on two threads are faster than one, if both find a free core
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,8 +192,8 @@ def make_system(atoms, state, parts, settings, steps, threads, start_cell, watch
     system = System(
         atoms.numbers[order], order, state.positions[order], state.velocities[order], mass[order], state.images[order],
         state.cell, atoms.pbc, parts.kernels, rest, settings.stages(), available_isas()[0],
-        n_threads=max(1, min(threads, len(atoms) // 8)), cutoff=parts.cutoff, step=state.step, heat=state.heat,
-        volume=abs(np.linalg.det(start_cell)), heights=_heights(start_cell), rate=state.rate, chain=state.chain,
+        n_threads=max(1, min(threads, len(atoms) // _ATOMS_PER_THREAD)), cutoff=parts.cutoff, step=state.step,
+        heat=state.heat, volume=abs(np.linalg.det(start_cell)), heights=_heights(start_cell), rate=state.rate, chain=state.chain,
         cell_chain=state.cell_chain, **numbers,
     )  # fmt: skip
     if watch is not None:

@@ -3,15 +3,16 @@
  *
  * TABLES is a sequence of records "name type count\n" (type i, u, q, f or d: int32, uint32, int64, float, double; count
  * of numbers) each followed by that many numbers in the machine's order and a line end; tables.py writes them. Sizes
- * and lengths are records of one number. The centres are worked through in ranges, as an MD loop would do.
+ * and lengths are records of one number.
  */
+#include "forces.h"
 #include "moments_potential.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_RECORDS = 64, RANGE = 5, ALIGNED = 64 };
+enum { MOST_RECORDS = 64, ALIGNED = 64 };
 
 typedef struct {
     char name[32], type;
@@ -94,19 +95,6 @@ static moments_potential plan_of(char real)
     return plan;
 }
 
-/* Add the forces and -dE/dstrain of the pairs of a range, whose gradients g are. */
-static void add_forces(const centre_pairs *pairs, const double *g, double *forces, double *virial)
-{
-    for (int64_t i = pairs->start; i < pairs->stop; i++)
-        for (int64_t p = pairs->first[i]; p < pairs->first[i + 1]; p++, g += 3)
-            for (int c = 0; c < 3; c++) {
-                forces[3 * i + c] += g[c];
-                forces[3 * pairs->j[p] + c] -= g[c];
-                for (int d = 0; d < 3; d++)
-                    virial[3 * c + d] -= pairs->vectors[3 * p + c] * g[d];
-            }
-}
-
 int main(int argc, char **argv)
 {
     if (argc != 4)
@@ -117,27 +105,18 @@ int main(int argc, char **argv)
     const centre_kernel *kernel = single ? moments_single_loops_find(argv[3]) : moments_double_loops_find(argv[3]);
     if (!kernel)
         stop("not available:", argv[3]);
-    centre_pairs pairs = {at("first", 'q'), at("j", 'q'), at("vectors", 'd'), at("species", 'i'), 0, 0};
-    int64_t n_atoms = find("species", 'i')->count, most = 0;
-    for (int64_t i = 0; i < n_atoms; i++)
-        if (pairs.first[i + 1] - pairs.first[i] > most)
-            most = pairs.first[i + 1] - pairs.first[i];
-    void *scratch = aligned((size_t)kernel->scratch_size(&plan, most));
+    int64_t n_atoms = find("species", 'i')->count;
+    centre_pairs pairs = {at("first", 'q'), at("j", 'q'), at("vectors", 'd'), at("species", 'i'), 0, n_atoms};
+    centre_term term = {kernel, &plan, 0.0};
     double *energies = calloc((size_t)n_atoms + 1, sizeof(double)), *forces = calloc(3 * (size_t)n_atoms + 1, sizeof(double));
-    double virial[9] = {0.0};
-    for (pairs.start = 0; pairs.start < n_atoms; pairs.start = pairs.stop) {
-        pairs.stop = pairs.start + RANGE < n_atoms ? pairs.start + RANGE : n_atoms;
-        size_t n_pairs = (size_t)(pairs.first[pairs.stop] - pairs.first[pairs.start]);
-        double *gradients = calloc(3 * n_pairs + 1, sizeof(double));
-        kernel->evaluate(&plan, &pairs, scratch, energies + pairs.start, gradients);
-        add_forces(&pairs, gradients, forces, virial);
-        free(gradients);
-    }
+    force_sums sums = {energies, forces, {0.0}, 0};
+    if (force_loops_find(argv[3])->of_list(&term, 1, &pairs, &sums))
+        stop("no memory for", "forces");
     for (int64_t i = 0; i < n_atoms; i++)
         printf("%.17g %.17g %.17g %.17g\n", energies[i], forces[3 * i], forces[3 * i + 1], forces[3 * i + 2]);
     for (int c = 0; c < 9; c++)
-        printf("%.17g%c", virial[c], c < 8 ? ' ' : '\n');
-    free(energies), free(forces), free(scratch);
+        printf("%.17g%c", sums.virial[c], c < 8 ? ' ' : '\n');
+    free(energies), free(forces);
     for (int k = 0; k < n_records; k++)
         free(records[k].data);
     return 0;
