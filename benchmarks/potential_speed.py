@@ -3,8 +3,8 @@
 Energy, forces and virial from a neighbour list that is kept, levels 8, 16 and 20, in double and single precision, with
 one and four elements, on a rattled bcc cell of 1024 atoms with 58 neighbours; one thread, smallest CPU time of calls
 that take turns; then the kernel alone. Its share of the peak of one core counts what the formulas need (FMA = 2); the
-peak is that of dgemm of this process, unless that of a loop of FMAs is given. With the path of an .mtp file of one element and motep installed
-both run it on the same cells, in turns:
+peak is that of dgemm of this process, unless that of a loop of FMAs is given. With the path of an .mtp file of one
+element and motep installed both run it on the same cells, in turns:
 
     pip install motep
     python benchmarks/potential_speed.py [--peak GFLOPS] [FILE.mtp ELEMENT]

@@ -55,14 +55,14 @@ static int prepare_blocks(md_system *s)
 }
 
 /* Squares of the lengths of four rows, of which the fourth number does not count. */
-INLINE vec four_squares(const vec *d)
+INLINE void four_squares(const vec *d, vec *square)
 {
     const four low = {0, 4, 2, 6}, high = {1, 5, 3, 7}, left = {0, 1, 4, 5}, right = {2, 3, 6, 7};
     vec xz0 = __builtin_shuffle(d[0], d[1], low), xz1 = __builtin_shuffle(d[2], d[3], low);
     vec y0 = __builtin_shuffle(d[0], d[1], high), y1 = __builtin_shuffle(d[2], d[3], high);
     vec x = __builtin_shuffle(xz0, xz1, left), y = __builtin_shuffle(y0, y1, left);
     vec z = __builtin_shuffle(xz0, xz1, right);
-    return x * x + y * y + z * z;
+    *square = x * x + y * y + z * z;
 }
 
 /* Of each of four how many before it hold, and of all of them in the last place. */
@@ -94,7 +94,8 @@ INLINE int64_t gather(const md_system *s, thread_part *t, int64_t i, int64_t m, 
         vec d[4];
         for (int q = 0; q < 4; q++)
             d[q] = x[entry[q] >> bits] + shifts[entry[q] & mask] - here;
-        vec square = four_squares(d);
+        vec square;
+        four_squares(d, &square);
         four near = (square < limit) & (number < left);
         int64_t places[5];
         places_of(near, places);

@@ -110,7 +110,7 @@ int main(int argc, char **argv)
     centre_term term = {kernel, &plan, 0.0};
     double *energies = calloc((size_t)n_atoms + 1, sizeof(double)), *forces = calloc(3 * (size_t)n_atoms + 1, sizeof(double));
     force_sums sums = {energies, forces, {0.0}, 0};
-    if (force_loops_find(argv[3])->of_list(&term, 1, &pairs, &sums))
+    if (force_loops_find(argv[3])->of_list(&term, 1, &pairs, &sums, NULL))
         stop("no memory for", "forces");
     for (int64_t i = 0; i < n_atoms; i++)
         printf("%.17g %.17g %.17g %.17g\n", energies[i], forces[3 * i], forces[3 * i + 1], forces[3 * i + 2]);
