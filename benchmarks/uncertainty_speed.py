@@ -17,7 +17,6 @@ from gap_kernel_speed import dgemm_rate, sparse_points, system
 from threadpoolctl import threadpool_limits
 
 import kernelff as kff
-from kernelff._md import available_isas
 from kernelff.basis_term import BasisTerm
 from kernelff.error_bars.local_pass import row_measure
 from kernelff.error_bars.uncertainty import Posterior
