@@ -3,8 +3,8 @@
 Energy, forces and virial from a neighbour list that is kept, levels 8, 16 and 20, in double and single precision, with
 one and four elements, on a rattled bcc cell of 1024 atoms with 58 neighbours; one thread, smallest CPU time of calls
 that take turns; then the kernel alone. Its share of the peak of one core counts what the formulas need (FMA = 2); the
-peak is that of dgemm of this process, unless that of a loop of FMAs is given. With the path of an .mtp file of one element and motep installed
-both run it on the same cells, in turns:
+peak is that of dgemm of this process, unless that of a loop of FMAs is given. With the path of an .mtp file of one
+element and motep installed both run it on the same cells, in turns:
 
     pip install motep
     python benchmarks/potential_speed.py [--peak GFLOPS] [FILE.mtp ELEMENT]
@@ -98,9 +98,7 @@ def alone(term, weights, neighbors):
 def own_kernels(n_elements, isas, peak):
     atoms = frame(n_elements)
     neighbors, n = kff.NeighborList.from_atoms(atoms, CUTOFF), len(atoms)
-    print(
-        f"\n{n_elements} element(s), {neighbors.n_pairs / n:.1f} neighbours: µs per atom; kernel alone (share of peak)"
-    )
+    print(f"\n{n_elements} element(s), {neighbors.n_pairs / n:.1f} neighbours: µs/atom; kernel alone (share of peak)")
     print(f"{'':14}" + "".join(f"{isa + ' ' + p:>30}" for isa in isas for p in ("double", "single")))
     for level in LEVELS:
         runs, needed = [], 0.0

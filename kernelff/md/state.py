@@ -183,8 +183,8 @@ def make_system(atoms, state, parts, settings, steps, threads, start_cell):
         atoms.numbers[order], order, state.positions[order], state.velocities[order], mass[order], state.images[order],
         state.cell, atoms.pbc, parts.kernels, rest, settings.stages(), available_isas()[0],
         n_threads=max(1, min(threads, len(atoms) // _ATOMS_PER_THREAD)), cutoff=parts.cutoff, step=state.step,
-        heat=state.heat, volume=abs(np.linalg.det(start_cell)), heights=_heights(start_cell), rate=state.rate, chain=state.chain,
-        cell_chain=state.cell_chain, **numbers,
+        heat=state.heat, volume=abs(np.linalg.det(start_cell)), heights=_heights(start_cell), rate=state.rate,
+        chain=state.chain, cell_chain=state.cell_chain, **numbers,
     )  # fmt: skip
 
 
