@@ -26,7 +26,7 @@ cdef extern from "forces.h":
 
 
 def forces_of_list(kernels, const int64_t[::1] first, const int64_t[::1] j, const double[:, ::1] vectors,
-                   const int32_t[::1] elements):
+                   const int32_t[::1] elements, steepest=False):
     """Sum of compiled kernels over a list of pairs.
 
     Parameters
@@ -37,11 +37,13 @@ def forces_of_list(kernels, const int64_t[::1] first, const int64_t[::1] j, cons
         Of a NeighborList.
     elements : int32 array of shape (n_atoms,)
         As the kernels know them.
+    steepest : bool
+        Look for the largest component of a pair gradient; NaN counts as largest.
 
     Returns
     -------
     energies (n_atoms,), forces (n_atoms, 3), virial (3, 3) = -dE/dstrain, not symmetrised, and the centre of the largest
-    component of a pair gradient.
+    component of a pair gradient, or -1.
 
     Raises
     ------
@@ -53,7 +55,7 @@ def forces_of_list(kernels, const int64_t[::1] first, const int64_t[::1] j, cons
     cdef int64_t n_elements = min((kernel.n_elements for kernel in kernels), default=0)
     energies, forces, virial = np.zeros(n_atoms), np.zeros((n_atoms, 3)), np.zeros((3, 3))
     if not n_atoms or not kernels:
-        return energies, forces, virial, 0
+        return energies, forces, virial, -1
     cdef int64_t i
     for i in range(n_atoms):
         if not 0 <= elements[i] < n_elements:
@@ -61,7 +63,7 @@ def forces_of_list(kernels, const int64_t[::1] first, const int64_t[::1] j, cons
     cdef double[::1] e = energies
     cdef double[:, ::1] f = forces
     cdef force_sums sums
-    sums.energies, sums.forces = &e[0], &f[0, 0]
+    sums.energies, sums.forces, sums.steepest = &e[0], &f[0, 0], 0 if steepest else -1
     cdef centre_pairs pairs = _pairs(first, j, vectors, elements, 0, n_atoms)
     cdef int n_terms = len(kernels), status
     cdef centre_term *terms = _terms(kernels)

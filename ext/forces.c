@@ -80,7 +80,6 @@ static int of_list(const centre_term *terms, int n_terms, const centre_pairs *pa
         return 1;
     }
     memset(sums->virial, 0, sizeof sums->virial);
-    sums->steepest = pairs->start;
     for (int64_t begin = pairs->start; begin < pairs->stop; begin += BLOCK) {
         int64_t n = pairs->stop - begin < BLOCK ? pairs->stop - begin : BLOCK, from = pairs->first[begin];
         int64_t n_pairs = pairs->first[begin + n] - from;
@@ -91,7 +90,8 @@ static int of_list(const centre_term *terms, int n_terms, const centre_pairs *pa
             w.other[k] = (int32_t)pairs->j[from + k];
         double least = least_square(terms, n_terms, block.vectors, n_pairs);
         evaluate_terms(terms, n_terms, &part, least, w.scratch, sums->energies + begin - pairs->start, w.gradients);
-        find_steepest(&block, &most, &sums->steepest);
+        if (sums->steepest >= 0)
+            find_steepest(&block, &most, &sums->steepest);
         scatter(&block, w.forces, sums->virial, 1);
     }
     for (int64_t i = 0; i < pairs->stop; i++)

@@ -35,11 +35,10 @@ def kernel_forces(neighbors, kernels):
         kernel.require(neighbors)
     single = [kernel for kernel in moments if kernel.precision == "single"]
     plain = neighbors.first, neighbors.j, neighbors.vectors, neighbors.numbers.astype(np.int32)
-    energies, forces, virial = np.zeros(neighbors.n_atoms), np.zeros((neighbors.n_atoms, 3)), np.zeros((3, 3))
-    for group in ([kernel for kernel in kernels if kernel not in single], *([kernel] for kernel in single)):
-        if group:
-            e, f, w, steepest = forces_of_list(group, *plain)
-            energies, forces, virial = energies + e, forces + f, virial + w
-            if group[0] in single and neighbors.n_pairs:
-                group[0].check_single(neighbors, steepest)
+    energies, forces, virial, _ = forces_of_list([kernel for kernel in kernels if kernel not in single], *plain)
+    for kernel in single:
+        e, f, w, steepest = forces_of_list([kernel], *plain, steepest=True)
+        energies, forces, virial = energies + e, forces + f, virial + w
+        if neighbors.n_pairs:
+            kernel.check_single(neighbors, steepest)
     return energies, forces, 0.5 * (virial + virial.T)
