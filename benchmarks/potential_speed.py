@@ -98,9 +98,7 @@ def alone(term, weights, neighbors):
 def own_kernels(n_elements, isas, peak):
     atoms = frame(n_elements)
     neighbors, n = kff.NeighborList.from_atoms(atoms, CUTOFF), len(atoms)
-    print(
-        f"\n{n_elements} element(s), {neighbors.n_pairs / n:.1f} neighbours: µs per atom; kernel alone (share of peak)"
-    )
+    print(f"\n{n_elements} element(s), {neighbors.n_pairs / n:.1f} neighbours: µs/atom; kernel alone (share of peak)")
     print(f"{'':14}" + "".join(f"{isa + ' ' + p:>30}" for isa in isas for p in ("double", "single")))
     for level in LEVELS:
         runs, needed = [], 0.0

@@ -41,7 +41,7 @@ cdef enum:
 
 
 def forces_of_list(kernels, const int64_t[::1] first, const int64_t[::1] j, const double[:, ::1] vectors,
-                   const int32_t[::1] elements, columns=(), measures=(), int64_t n_functions=0):
+                   const int32_t[::1] elements, columns=(), measures=(), int64_t n_functions=0, steepest=False):
     """Sum of compiled kernels over a list of pairs.
 
     Parameters
@@ -56,11 +56,13 @@ def forces_of_list(kernels, const int64_t[::1] first, const int64_t[::1] j, cons
     columns : sequence of int
         Where the functions of those kernels begin in a row of n_functions.
     measures : sequence of RowMeasure
+    steepest : bool
+        Look for the largest component of a pair gradient; NaN counts as largest.
 
     Returns
     -------
     energies (n_atoms,), forces (n_atoms, 3), virial (3, 3) = -dE/dstrain, not symmetrised, the centre of the largest
-    component of a pair gradient, numbers (n_measures, n_atoms), and the sum of all rows (n_functions,).
+    component of a pair gradient or -1, numbers (n_measures, n_atoms), and the sum of all rows (n_functions,).
 
     Raises
     ------
@@ -73,13 +75,13 @@ def forces_of_list(kernels, const int64_t[::1] first, const int64_t[::1] j, cons
     energies, forces, virial = np.zeros(n_atoms), np.zeros((n_atoms, 3)), np.zeros((3, 3))
     numbers, total = np.zeros((len(measures), n_atoms)), np.zeros(n_functions)
     if not n_atoms or not kernels:
-        return energies, forces, virial, 0, numbers, total
+        return energies, forces, virial, -1, numbers, total
     cdef int64_t i
     for i in range(n_atoms):
         if not 0 <= elements[i] < n_elements:
             raise ValueError(f"elements: {elements[i]} of atom {i} is not from 0 to {n_elements - 1}.")
     cdef force_sums sums
-    sums.energies, sums.forces = <double *>_at(energies), <double *>_at(forces)
+    sums.energies, sums.forces, sums.steepest = <double *>_at(energies), <double *>_at(forces), 0 if steepest else -1
     cdef centre_pairs pairs = _pairs(first, j, vectors, elements, 0, n_atoms)
     cdef int n_terms = len(kernels), status
     cdef const uncertainty_plan *plans[MAX_MEASURES]

@@ -111,7 +111,6 @@ static int of_list(const centre_term *terms, int n_terms, const centre_pairs *pa
         return 1;
     }
     memset(sums->virial, 0, sizeof sums->virial);
-    sums->steepest = pairs->start;
     for (int64_t begin = pairs->start; begin < pairs->stop; begin += BLOCK) {
         int64_t n = pairs->stop - begin < BLOCK ? pairs->stop - begin : BLOCK, from = pairs->first[begin];
         int64_t n_pairs = pairs->first[begin + n] - from;
@@ -125,7 +124,8 @@ static int of_list(const centre_term *terms, int n_terms, const centre_pairs *pa
                        uncertainty ? &w.rows : NULL);
         if (uncertainty)
             measure_block(&w, uncertainty, &part, begin - pairs->start);
-        find_steepest(&block, &most, &sums->steepest);
+        if (sums->steepest >= 0)
+            find_steepest(&block, &most, &sums->steepest);
         scatter(&block, w.forces, sums->virial, 1);
     }
     for (int64_t i = 0; i < pairs->stop; i++)

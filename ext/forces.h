@@ -28,7 +28,7 @@ typedef struct {
     double *energies;                /* [n_atoms] local energies */
     double *forces;                  /* [n_atoms][3] */
     double virial[9];                /* -dE/dstrain, not symmetrised */
-    int64_t steepest;                /* centre of the largest component of a pair gradient, or of one that is not finite */
+    int64_t steepest;                /* on request, unless it is < 0: centre of the largest component of a pair gradient */
 } force_sums;
 
 /* Numbers of the centres that are made of their basis functions, for which all terms need a row_kernel. */

@@ -40,12 +40,12 @@ def kernel_forces(neighbors, kernels, measured=None):
     for kernel in moments:
         kernel.require(neighbors)
     plain = neighbors.first, neighbors.j, neighbors.vectors, neighbors.numbers.astype(np.int32)
+    single = [kernel for kernel in moments if kernel.precision == "single" and neighbors.n_pairs]
     kinds, wanted = (), ()
     if measured is not None:
         kinds = measured.measures
         wanted = measured.columns, list(kinds.values()), measured.n_functions
-    energies, forces, virial, steepest, numbers, total = forces_of_list(kernels, *plain, *wanted)
-    for kernel in moments:
-        if kernel.precision == "single" and neighbors.n_pairs:
-            kernel.check_single(neighbors, steepest)
+    energies, forces, virial, steepest, numbers, total = forces_of_list(kernels, *plain, *wanted, steepest=bool(single))
+    for kernel in single:
+        kernel.check_single(neighbors, steepest)
     return energies, forces, 0.5 * (virial + virial.T), dict(zip(kinds, numbers, strict=True)), total

@@ -1,11 +1,13 @@
 """Moment tensors with linear weights bound in: local energies and pair gradients in one compiled pass."""
 
 import numpy as np
+from ase.data import chemical_symbols
 
 from kernelff._moments import PotentialKernel
 from kernelff.descriptors.base import check_list, require, species_index
 
 SINGLE_TOLERANCE = 1e-4  # eV/Å, of forces in single precision
+_MOST_ELEMENTS = len(chemical_symbols)
 _CHECKED = 16  # centres of every call in single precision
 
 
@@ -41,6 +43,9 @@ class BoundMoments:
         self.kernel = self._bind(weights, precision, rows and precision == "double")
         self._exact = self.kernel if precision == "double" else self._bind(weights, "double", rows)
         self.row_kernel = self._exact if rows else None
+        self._foreign = np.ones(_MOST_ELEMENTS + 1, dtype=bool)  # elements that the descriptor does not know
+        self._foreign[: _MOST_ELEMENTS if descriptor.species is None else 0] = False
+        self._foreign[list(descriptor.species or ())] = False
 
     @property
     def address(self):
@@ -75,12 +80,13 @@ class BoundMoments:
     def require(self, neighbors):
         """Refuse a list that is shorter-ranged than the descriptor, or elements that it does not know."""
         check_list(neighbors, self.descriptor.cutoff)
-        species_index(neighbors.numbers, self.descriptor.species)
+        if self._foreign.take(neighbors.numbers, mode="clip").any():
+            species_index(neighbors.numbers, self.descriptor.species)  # says which
 
     def check_single(self, neighbors, start):
         """Compare some centres, from `start` on, with double precision; a ValueError where they are too far from it."""
-        first, stop = neighbors.first, min(start + _CHECKED, neighbors.n_atoms)
-        single, exact = (kernel.evaluate(*_plain(neighbors), start, stop)[1] for kernel in (self.kernel, self._exact))
+        first, stop, plain = neighbors.first, min(start + _CHECKED, neighbors.n_atoms), _plain(neighbors)
+        single, exact = (kernel.evaluate(*plain, start, stop)[1] for kernel in (self.kernel, self._exact))
         errors = single - exact
         centre = neighbors.i[first[start] : first[stop]] - start
         # a force is the sum of the gradients of its own pairs and as many of those of the neighbours
