@@ -1,5 +1,5 @@
 /* A moment tensor potential without Python: driver TABLES double|single ISA -> a line "e fx fy fz" for each atom, then
- * the virial's nine components.
+ * the virial's nine components; with tables for rows in double precision then a line of all scalars for each atom.
  *
  * TABLES is a sequence of records "name type count\n" (type i, u, q, f or d: int32, uint32, int64, float, double; count
  * of numbers) each followed by that many numbers in the machine's order and a line end; tables.py writes them. Sizes
@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_RECORDS = 64, ALIGNED = 64 };
+enum { MOST_RECORDS = 64, RANGE = 5, ALIGNED = 64 };
 
 typedef struct {
     char name[32], type;
@@ -53,13 +53,20 @@ static void read_records(const char *path)
     fclose(file);
 }
 
-static const record *find(const char *name, char type)
+static const record *look_for(const char *name, char type)
 {
     for (int k = 0; k < n_records; k++)
         if (!strcmp(records[k].name, name) && records[k].type == type)
             return records + k;
-    stop("there is no record", name);
     return NULL;
+}
+
+static const record *find(const char *name, char type)
+{
+    const record *found = look_for(name, type);
+    if (!found)
+        stop("there is no record", name);
+    return found;
 }
 
 static const void *at(const char *name, char type) { return find(name, type)->data; }
@@ -92,7 +99,31 @@ static moments_potential plan_of(char real)
     plan.n_nodes = size_of("n_nodes"), plan.n_energies = size_of("n_energies"), plan.one = size_of("one");
     plan.n_adjoints = size_of("n_adjoints"), plan.energy = size_of("energy");
     plan.nodes = sums_of("nodes", real), plan.adjoints = sums_of("adjoints", real);
+    if (real == 'd' && look_for("functions", 'i')) {
+        plan.functions = at("functions", 'i'), plan.n_functions = (int32_t)find("functions", 'i')->count;
+        plan.rows = sums_of("rows", real), plan.n_row_nodes = size_of("n_row_nodes");
+    }
     return plan;
+}
+
+/* The scalars of every centre, a line each, if the tables have what they need. */
+static void print_rows(const centre_kernel *kernel, const moments_potential *plan, const centre_pairs *list)
+{
+    centre_pairs pairs = *list;
+    int64_t n = list->stop, n_functions = kernel->n_functions(plan), most = 0;
+    for (int64_t i = 0; i < n; i++)
+        if (pairs.first[i + 1] - pairs.first[i] > most)
+            most = pairs.first[i + 1] - pairs.first[i];
+    void *scratch = aligned((size_t)kernel->scratch_size(plan, most));
+    double *energies = calloc((size_t)n + 1, sizeof(double)), *rows = calloc((size_t)(n * n_functions) + 1, sizeof(double));
+    for (pairs.start = 0; n_functions && pairs.start < n; pairs.start = pairs.stop) {
+        pairs.stop = pairs.start + RANGE < n ? pairs.start + RANGE : n;
+        kernel->evaluate_rows(plan, &pairs, scratch, energies + pairs.start, NULL, rows + pairs.start * n_functions,
+                              n_functions, NULL);
+    }
+    for (int64_t k = 0; k < n * n_functions; k++)
+        printf("%.17g%c", rows[k], (k + 1) % n_functions ? ' ' : '\n');
+    free(energies), free(rows), free(scratch);
 }
 
 int main(int argc, char **argv)
@@ -116,6 +147,7 @@ int main(int argc, char **argv)
         printf("%.17g %.17g %.17g %.17g\n", energies[i], forces[3 * i], forces[3 * i + 1], forces[3 * i + 2]);
     for (int c = 0; c < 9; c++)
         printf("%.17g%c", sums.virial[c], c < 8 ? ' ' : '\n');
+    print_rows(kernel, &plan, &pairs);
     free(energies), free(forces);
     for (int k = 0; k < n_records; k++)
         free(records[k].data);
