@@ -30,7 +30,7 @@ static void release(md_system *s)
         free(t->rows), free(t->block_first), free(t->block_j), free(t->block_species), free(t->block_other);
         free(t->block_vectors), free(t->block_gradients), free(t->block_energies), free(t->scratch);
         if (rank)
-            free(t->forces);
+            free(t->forces), free(t->virials);
     }
     free(p->parts), free(p->first), free(p->x0);
     free(p->grid.shifts), free(p->grid.start), free(p->grid.members), free(p->grid.bin), free(p->grid.sorted);
@@ -112,6 +112,7 @@ static int stage_of(md_system *s, int k)
 static int begin(md_system *s)
 {
     int status = prepare(s);
+    status = status ? status : prepare_virials(s);
     if (status)
         return status;
     for (int rank = 0; rank < s->n_threads; rank++)
@@ -124,7 +125,7 @@ static int compute(md_system *s)
     int status = begin(s);
     if (status)
         return status;
-    s->own->want_virial = 1;
+    s->own->want_virial = 1, s->own->want_atoms = s->virials != NULL;
     status = forces(s);
     sum_kinetic(s);
     md_team_end(&s->own->team);
@@ -138,6 +139,7 @@ static int run(md_system *s, int64_t n_steps)
         return status;
     for (int64_t k = 0; k < n_steps && !status; k++) {
         s->own->want_virial = s->motion || k + 1 == n_steps;
+        s->own->want_atoms = s->virials && k + 1 == n_steps;
         for (int stage = 0; stage < s->n_stages && !status; stage++)
             status = stage_of(s, stage);
         s->step += !status;
