@@ -1,8 +1,8 @@
 """Transport coefficients: integrals of autocorrelation functions, and where to end them.
 
 A coefficient is factor * integral_0^inf C(t) dt [1]_ [2]_. The running integral has an error that grows with its upper
-limit, so it is ended where going on tells nothing more: at twice the first time from which on no doubling of the limit
-changes it by more than two standard errors of that change. Errors are those of leaving out one stretch of the run and one
+limit, so it is ended where going on tells nothing more: at 2 t for the first t such that to double any limit from t to 2 t
+changes the integral by less than one standard error of that change. Errors are those of leaving out one stretch of the run and one
 component at a time. Longer lags than a tenth of the run are not looked at.
 
 References
@@ -77,11 +77,10 @@ def integrate(correlator, interval):
 
 
 def _limit(times, doubled, error):
-    """Twice the first time after which no doubling matters; the longest time if there is none."""
-    known = np.isfinite(doubled) & (times > 0)
-    matters = known & (np.abs(doubled) > 2 * error)
-    if not known.any():
-        return np.nan, False
-    last = np.flatnonzero(known)[-1]
-    first = np.flatnonzero(matters)[-1] + 1 if matters.any() else 1
-    return (2 * times[first], True) if first <= last else (times[-1], False)
+    """2 t, and True, for the first t such that no doubling from t to 2 t matters; else the longest time, and False."""
+    known = np.flatnonzero(np.isfinite(doubled) & (times > 0))
+    for k in known:
+        following = known[(known >= k) & (times[known] <= 2 * times[k])]
+        if 4 * times[k] <= times[-1] and (np.abs(doubled[following]) < 2 * error[following]).all():
+            return 2 * times[k], True
+    return times[-1], False
