@@ -112,8 +112,8 @@ def forces_and_virial(neighbors, pair_gradients):
 def atom_virials(neighbors, pair_gradients):
     """Virial of every atom as a neighbour, from de_i/dr_ij (n_pairs, 3).
 
-    With local energies e_i of many bodies, E_i = m_i v_i^2 / 2 + e_i and forces F_i = sum_j g_ij - sum_k g_ki, the energy
-    moves with
+    With local energies e_i of many bodies, E_i = m_i v_i^2 / 2 + e_i and forces F_i = sum_j g_ij - sum_k g_ki, the
+    energy moves with
 
         J = d/dt sum_i r_i E_i = sum_i E_i v_i + sum_i r_i (v_i . F_i + sum_j g_ij . (v_j - v_i))
           = sum_i E_i v_i - sum_ij r_ij (g_ij . v_j) = sum_i E_i v_i + sum_j W_j v_j,

@@ -358,13 +358,15 @@ def baseline_results(baseline, atoms, virials=False):
 def has_virials(baseline):
     """Whether a potential or baseline knows the virials of atoms, as pair gradients give them."""
     part = getattr(baseline, "potential", baseline)  # of our own calculator
-    return isinstance(part, ZBL) or (isinstance(part, Potential) and (part.baseline is None or has_virials(part.baseline)))
+    if isinstance(part, Potential):
+        return part.baseline is None or has_virials(part.baseline)
+    return isinstance(part, ZBL)
 
 
 def _with_virials(baseline):
     if not has_virials(baseline):
         raise ValueError(
-            f"virials: {type(baseline).__name__} gives no virials of atoms, which local energies and their pair gradients "
-            "alone give. Use a potential of kernelff without this part."
+            f"virials: {type(baseline).__name__} gives no virials of atoms, which local energies and their pair "
+            "gradients alone give. Use a potential of kernelff without this part."
         )
     return getattr(baseline, "potential", baseline)

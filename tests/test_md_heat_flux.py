@@ -112,7 +112,7 @@ def test_what_has_no_virials_of_atoms_is_refused():
 
 
 def test_pair_potential():
-    """J = sum E_i v_i + 1/2 sum_(i<j) (r_i - r_j) F_ij . (v_i + v_j), F_ij the force on i by j, e_i half of each pair."""
+    """J = sum E_i v_i + 1/2 sum_(i<j) (r_i - r_j) F_ij . (v_i + v_j), F_ij the force on i by j, e_i half of pairs."""
     atoms = cluster()
     v, r = atoms.get_velocities(), atoms.positions
     expected = 0.5 * atoms.get_masses() * (v**2).sum(axis=1) @ v

@@ -226,7 +226,7 @@ def test_integral_of_an_ornstein_uhlenbeck_process():
 
 
 def test_viscosity_and_conductivity_are_in_their_units():
-    """Stress and flux that relax as exp(-t / tau): eta = V <s^2> tau / kT, kappa = <J^2> tau / V k T^2 per component."""
+    """Stress and flux that decay as exp(-t / tau): eta = V <s^2> tau / kT, kappa = <J^2> tau / V k T^2."""
     atoms, rng = gas(10), np.random.default_rng(0)
     facts, keep = Watched(atoms, MDSettings.checked("nve", timestep=2.0), None, 1, _Parts()), np.exp(-2.0 / 20.0)
     stress, heat = kff.md.StressCorrelation().begin(facts), kff.md.HeatFlux().begin(facts)

@@ -115,9 +115,9 @@ def run(
     resume : bool
         Go on where the checkpoint is, with the same bits as without the stop; False starts anew and overwrites.
     observe : sequence of str or observable
-        What to gather while the run goes on: "rdf", "msd", "vacf", "stress", "heat_flux", "uncertainty", or objects with
-        options such as kff.md.RDF(cutoff=6.0) and kff.md.VACF(every=4). It does not change the run, and memory does not
-        grow with its length; checkpoints keep what was gathered.
+        What to gather while the run goes on: "rdf", "msd", "vacf", "stress", "heat_flux", "uncertainty", or objects
+        with options such as kff.md.RDF(cutoff=6.0) and kff.md.VACF(every=4). It does not change the run, and memory
+        does not grow with its length; checkpoints keep what was gathered.
     observe_every, observe_from : int
         Steps between samples, and the step from which on they are taken, after equilibration.
     observables : path-like, optional

@@ -21,7 +21,9 @@ _SECONDS = 0.1  # of compiled code at a time: Ctrl-C works in between
 class Simulation:
     """One run; see `run` for the parameters."""
 
-    def __init__(self, atoms, potential, settings, steps, trajectory, thermo, checkpoint, every, threads, observers=None):
+    def __init__(
+        self, atoms, potential, settings, steps, trajectory, thermo, checkpoint, every, threads, observers=None
+    ):
         potential = getattr(potential, "potential_", potential)
         self.every = _checked_intervals(every, len(atoms))
         self.steps, self.threads = _whole("steps", steps, 0), _whole("threads", threads, 1)

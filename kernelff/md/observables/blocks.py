@@ -47,7 +47,7 @@ class Blocks:
         self.span, self.n = (int(k) for k in arrays["counts"])
 
 
-def jackknife(function, parts):
+def jackknife(function, parts, overlapping=False):
     """A function of sums, and its standard error by leaving out one part after the other [1]_.
 
     Parameters
@@ -55,6 +55,9 @@ def jackknife(function, parts):
     function : callable
         Of the sums over the parts (...), to an array.
     parts : ndarray of shape (n_parts, ...)
+        Of the same weight.
+    overlapping : bool
+        Whether a part shares some of the run with the next one: their covariance is added.
 
     Returns
     -------
@@ -70,8 +73,12 @@ def jackknife(function, parts):
     n = len(parts)
     if n < 3:
         return value, np.full_like(value, np.nan)
-    without = np.array([function(total - part) for part in parts])
-    return value, np.sqrt((n - 1) / n * ((without - without.mean(axis=0)) ** 2).sum(axis=0))
+    off = np.array([function(total - part) for part in parts])
+    off -= off.mean(axis=0)
+    squares = (off**2).sum(axis=0)
+    if overlapping:
+        squares = squares + 2 * np.maximum((off[1:] * off[:-1]).sum(axis=0), 0.0)
+    return value, np.sqrt((n - 1) / n * squares)
 
 
 def ratio(sums, counts):

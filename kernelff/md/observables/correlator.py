@@ -1,8 +1,8 @@
 """Time correlation functions of a few numbers, in memory that does not grow with the run.
 
-Multiple-tau correlator [1]_: level l holds the last 16 means over 2^l samples and correlates them at lags of 2^l samples;
-a lag is followed at the first level that has it. What the means lose is below 1 % where a correlation function changes
-over the time of its own lag.
+Multiple-tau correlator [1]_: level l holds the last 16 means over 2^l samples and correlates them at lags of 2^l
+samples; a lag is followed at the first level that has it. What the means lose is below 1 % where a correlation function
+changes over the time of its own lag.
 
 References
 ----------

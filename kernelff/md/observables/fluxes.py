@@ -69,16 +69,18 @@ class FluxSampler:
     def _remarks(self, found):
         remarks = []
         if not np.isfinite(found.limit):
-            remarks.append("The run is too short for an integral; run for a hundred times the decay of the correlation.")
-        elif not found.settled:
             remarks.append(
-                f"The integral still changes at {found.lags[-1]:.0f} fs, a tenth of the run: run longer before you use it."
+                "The run is too short for an integral: take a hundred times what the correlation needs to decay."
             )
+        elif not found.settled:
+            remarks.append(f"The integral still changes at {found.lags[-1]:.0f} fs, a tenth of the run: run longer.")
         settings = self.watched.settings
         if settings.thermostat == "langevin":
             remarks.append("Langevin's friction changes transport: use 'nve', or 'bussi' with a long thermostat_time.")
         if settings.ramps:
             remarks.append("Temperature or pressure were ramped: there was no equilibrium to fluctuate about.")
         if settings.moves_cell:
-            remarks.append("The cell moved: mean volume used. Fluxes are defined at constant volume, use 'nve' or 'nvt'.")
+            remarks.append(
+                "The cell moved, the mean volume is taken: fluxes belong to a fixed cell, use 'nve' or 'nvt'."
+            )
         return tuple(remarks)

@@ -1,9 +1,9 @@
 """Transport coefficients: integrals of autocorrelation functions, and where to end them.
 
 A coefficient is factor * integral_0^inf C(t) dt [1]_ [2]_. The running integral has an error that grows with its upper
-limit, so it is ended where going on tells nothing more: at 2 t for the first t such that to double any limit from t to 2 t
-changes the integral by less than one standard error of that change. Errors are those of leaving out one stretch of the run and one
-component at a time. Longer lags than a tenth of the run are not looked at.
+limit, so it is ended where going on tells nothing more: at 2 t for the first t such that to double any limit from t to
+2 t changes the integral by less than two standard errors of that change. Errors are those of leaving out one stretch of
+the run and one component at a time. Longer lags than a tenth of the run are not looked at.
 
 References
 ----------

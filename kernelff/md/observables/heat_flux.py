@@ -19,11 +19,11 @@ class HeatFlux:
 
         J = sum_i (m_i v_i^2 / 2 + e_i) v_i + sum_i W_i . v_i,    kappa = integral <J(0) . J(t)> dt / (3 V kB T^2),
 
-    which is d/dt sum_i r_i E_i exactly, for potentials of any number of bodies [1]_. T is the mean measured temperature.
-    e_i come without the energies of isolated atoms. One element: a constant added to all of them adds to J its product
-    with the velocity of the centre of mass, from which velocities are measured: nothing. Several elements: it does not
-    matter in a solid, where the flux of atoms that it multiplies has no integral; in a mixture that diffuses kappa from J
-    alone does depend on it [2]_, which the result says.
+    which is d/dt sum_i r_i E_i exactly, for potentials of any number of bodies [1]_. T is the mean measured
+    temperature. e_i come without the energies of isolated atoms. One element: a constant added to all of them adds to J
+    its product with the velocity of the centre of mass, from which velocities are measured: nothing. Several elements:
+    it does not matter in a solid, where the flux of atoms that it multiplies has no integral; in a mixture that
+    diffuses kappa from J alone does depend on it [2]_, which the result says.
 
     Parameters
     ----------
@@ -51,8 +51,8 @@ class _HeatFlux(FluxSampler):
         rest = watched.parts.rest
         if rest is not None and not rest.has_virials:
             raise ValueError(
-                "observe: heat_flux needs local energies and the virials of atoms. This potential has a part that gives "
-                "neither: an ASE calculator, or dispersion. Leave heat_flux out, or use a potential without that part."
+                "observe: heat_flux needs local energies and the virials of atoms. This potential has a part that "
+                "gives none: an ASE calculator, or dispersion. Leave it out, or use a potential without that part."
             )
 
     def numbers(self, sample):
@@ -114,7 +114,8 @@ def heat_flux(atoms, potential):
     potential = getattr(potential, "potential_", potential)
     if not isinstance(potential, Potential) or not has_virials(potential):
         raise ValueError(
-            f"potential: must be a Potential or a fitted model without ASE calculators or dispersion, got {potential!r}."
+            "potential: must be a Potential or a fitted model, without ASE calculators or dispersion as baseline, got "
+            f"{potential!r}."
         )
     found = potential.compute(atoms, virials=True)
     isolated, part = 0.0, potential

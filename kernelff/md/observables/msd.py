@@ -116,15 +116,17 @@ class _Displacements:
         window = _two(self.settings.fit) if self.settings.fit else tuple(share * run for share in _WINDOW)
         columns, values, remarks = {"lag_fs": times}, {}, []
         for k, symbol in enumerate(self.watched.elements):
-            msd, error = jackknife(lambda sums, k=k: ratio(sums[:, k], sums[:, -1]), parts)
+            msd, error = jackknife(lambda sums, k=k: ratio(sums[:, k], sums[:, -1]), parts, overlapping=True)
             columns |= {f"msd_{symbol}_A2": msd, f"msd_{symbol}_A2_error": error}
-            (slope, power), errors = jackknife(lambda sums, k=k: _slope(times, sums[:, k], sums[:, -1], window), parts)
+            (slope, power), errors = jackknife(
+                lambda sums, k=k: _slope(times, sums[:, k], sums[:, -1], window), parts, overlapping=True
+            )
             values[f"D {symbol}"] = estimate(1e3 * slope / 6, 1e3 * errors[0] / 6, "Å^2/ps")
             values[f"power of time {symbol}"] = estimate(power, errors[1], "")
             if np.isfinite(power) and abs(power - 1) > max(0.1, 2 * errors[1]):
                 remarks.append(
-                    f"The mean square displacement of {symbol} goes with time to the power of {power:.2f}, not 1, between "
-                    f"{window[0]:.0f} and {window[1]:.0f} fs: D is none, or the run too short."
+                    f"The mean square displacement of {symbol} goes with time to the power of {power:.2f}, not 1, "
+                    f"between {window[0]:.0f} and {window[1]:.0f} fs: no diffusion, or too short a run."
                 )
         columns["fit_fs"] = np.array(window)
         return ObservableResult("msd", values, columns, self.n_samples, self.watched.interval, tuple(remarks))

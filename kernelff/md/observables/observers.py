@@ -102,7 +102,9 @@ class Observers:
     def _result(self, one):
         sampler = self.samplers[one.name]
         if sampler.n_samples < 2:
-            remark = f"Too few samples: {sampler.n_samples}. Run longer, or take a smaller observe_every or observe_from."
+            remark = (
+                f"Too few samples: {sampler.n_samples}. Run longer, or take a smaller observe_every or observe_from."
+            )
             return ObservableResult(one.name, n_samples=sampler.n_samples, remarks=(remark,))
         return sampler.result()
 
@@ -118,8 +120,8 @@ class Observers:
                     result.figure().savefig(picture_path(self.path, name), dpi=120)
         except OSError as error:
             raise OSError(
-                f"{self.path} and the pictures beside it cannot be written: {error.strerror or error}. Make room (or the "
-                "folder writable) and repeat the call: the checkpoint has the samples."
+                f"{self.path} and the pictures beside it cannot be written: {error.strerror or error}. Make room (or "
+                "the folder writable) and repeat the call: the checkpoint has the samples."
             ) from error
 
 

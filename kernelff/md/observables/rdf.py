@@ -53,8 +53,8 @@ class _Pairs:
         n_pairs = len(atoms) ** 2 / atoms.get_volume() * 2 / 3 * np.pi * settings.cutoff**3
         if n_pairs > _MOST_PAIRS:
             raise ValueError(
-                f"observe: rdf would list {n_pairs:.1g} pairs at each sample, more than {_MOST_PAIRS:.0g}. Take a smaller "
-                f"cutoff than {settings.cutoff:g} Å: observe=[kff.md.RDF(cutoff=...)]."
+                f"observe: rdf would list {n_pairs:.1g} pairs at each sample, more than {_MOST_PAIRS:.0g}. Take a "
+                f"smaller cutoff than {settings.cutoff:g} Å: observe=[kff.md.RDF(cutoff=...)]."
             )
         self.watched, self.edges = watched, np.linspace(0.0, settings.cutoff, int(settings.bins) + 1)
         self.symbols = list(watched.elements)

@@ -8,7 +8,6 @@ from ase import units
 from kernelff.md.observables.fluxes import FluxSampler
 
 
-
 @dataclass(frozen=True)
 class StressCorrelation:
     """Shear relaxation modulus G(t) = V <s(0) s(t)> / kT of a liquid, and its integral, the viscosity (Green-Kubo).

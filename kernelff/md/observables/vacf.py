@@ -20,10 +20,10 @@ _COLUMNS = 512  # components that are transformed at a time
 class VACF:
     """Velocity autocorrelation <v(0) . v(t)> of every element, its spectrum, and the diffusion coefficient.
 
-    The spectrum is 4 integral_0^window C(t) / C(0) cos(2 pi f t) h(t) dt with the window h = cos^2(pi t / 2 window): the
+    The spectrum is 4 integral_0^window C(t) / C(0) cos(2 pi f t) h(t) dt with h = cos^2(pi t / 2 window): the
     vibrational density of states of a crystal, 1 over all frequencies [1]_. D is the integral of C / 3. Velocities are
-    collected for the length of the window and correlated by Fourier transforms; two windows are kept in float32,
-    24 bytes per atom and sample: 12 kB per atom with 2000 fs and samples every 4 fs.
+    collected for the length of the window and correlated by Fourier transforms; two windows are kept, and go into
+    checkpoints, in float32, 24 bytes per atom and sample: 12 kB per atom with 2000 fs and samples every 4 fs.
 
     Parameters
     ----------
@@ -109,7 +109,9 @@ class _Velocities:
         self.before = np.array(arrays["before"]) if "before" in arrays else None
 
     def result(self):
-        rest = self.now[: self.filled] if self.before is None else np.concatenate([self.before, self.now[: self.filled]])
+        rest = (
+            self.now[: self.filled] if self.before is None else np.concatenate([self.before, self.now[: self.filled]])
+        )
         parts = [*self.blocks.parts(), self._correlated(rest, rest)]
         if self.filled < 0.5 * self.n_lags and len(parts) > 1:
             parts[-2:] = [parts[-2] + parts[-1]]
