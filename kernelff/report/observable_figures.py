@@ -79,10 +79,10 @@ def displacements(result):
         axes.axvspan(low, high, color=COLOURS["train"], alpha=0.2, lw=0)
         axes.set(xlabel="time, ps")
     left.set(title="Mean square displacement", ylabel="Å²", xlim=(0, None), ylim=(0, None))
-    right.set(title="The same, logarithmic; shaded: where D is taken", ylabel="Å²")
+    right.set(title="Logarithmic; shaded: where D is taken", ylabel="Å²")
     plain_decades(right.xaxis)
     plain_decades(right.yaxis)
-    left.legend(loc="upper left")
+    left.legend(loc="best")
     return canvas
 
 

@@ -37,7 +37,7 @@ class HeatFlux:
     """
 
     every: int | None = None
-    name = "heat_flux"
+    name, rarer = "heat_flux", 1
 
     def begin(self, watched):
         return _HeatFlux(watched)

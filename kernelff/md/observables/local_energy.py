@@ -17,17 +17,20 @@ _STRETCHES = 256  # of the run, in the course over time
 class LocalUncertainty:
     """Standard deviations of the local energies: mean, largest, course over time and histogram.
 
+    Times are counted from the first sample. The course has at most 256 points; in a longer run each is the mean and the
+    largest of some samples.
+
     Parameters
     ----------
     bins : int
         Of the histogram, evenly over the logarithm of 1e-6 to 10 eV.
     every : int, optional
-        Steps between samples; by default `observe_every`. A sample costs some evaluations of the potential.
+        Steps between samples; by default ten times `observe_every`, since each costs some evaluations of the potential.
     """
 
     bins: int = 140
     every: int | None = None
-    name = "uncertainty"
+    name, rarer = "uncertainty", 10
 
     def begin(self, watched):
         return _LocalUncertainty(self, watched)

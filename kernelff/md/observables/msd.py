@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kernelff.checks import require_positive
 from kernelff.md.observables.blocks import Blocks, jackknife, ratio
 from kernelff.md.observables.results import ObservableResult, estimate
 
@@ -42,7 +41,7 @@ class MSD:
     fit: tuple | None = None
     remove_drift: bool = True
     every: int | None = None
-    name = "msd"
+    name, rarer = "msd", 1
 
     def begin(self, watched):
         return _Displacements(self, watched)
@@ -54,11 +53,9 @@ class _Displacements:
     needs_virials = False
 
     def __init__(self, settings, watched):
-        if settings.fit is not None:
-            low, high = _two(settings.fit)
-            require_positive("MSD.fit, last", high, "fs")
-            if not 0 <= low < high:
-                raise ValueError(f"MSD.fit: must be two times in fs, the first before the last, got {settings.fit!r}.")
+        ends = np.atleast_1d(np.asarray((0.0, 1.0) if settings.fit is None else settings.fit, dtype=float))
+        if ends.shape != (2,) or not 0 <= ends[0] < ends[1] < np.inf:
+            raise ValueError(f"MSD.fit: must be two times in fs, the first before the last, got {settings.fit!r}.")
         self.settings, self.watched = settings, watched
         n = len(watched.atoms)
         self.blocks = Blocks((_LEVELS, _POINTS, len(watched.elements) + 1))
@@ -113,7 +110,7 @@ class _Displacements:
         order = np.argsort(spacing[seen])
         times, parts = spacing[seen][order] * self.watched.interval, parts[:, seen][:, order]
         run = self.n_samples * self.watched.interval
-        window = _two(self.settings.fit) if self.settings.fit else tuple(share * run for share in _WINDOW)
+        window = tuple(share * run for share in _WINDOW) if self.settings.fit is None else self.settings.fit
         columns, values, remarks = {"lag_fs": times}, {}, []
         for k, symbol in enumerate(self.watched.elements):
             msd, error = jackknife(lambda sums, k=k: ratio(sums[:, k], sums[:, -1]), parts, overlapping=True)
@@ -145,8 +142,3 @@ def _slope(times, sums, counts, window):
     slope = np.polyfit(t, y, 1, w=t**-1.5)[0]
     power = np.polyfit(np.log(t), np.log(y), 1, w=t**-0.5)[0]
     return np.array([slope, power])
-
-
-def _two(window):
-    low, high = window
-    return float(low), float(high)

@@ -102,9 +102,7 @@ class Observers:
     def _result(self, one):
         sampler = self.samplers[one.name]
         if sampler.n_samples < 2:
-            remark = (
-                f"Too few samples: {sampler.n_samples}. Run longer, or take a smaller observe_every or observe_from."
-            )
+            remark = f"{sampler.n_samples} samples are too few: run longer, or lower observe_every or observe_from."
             return ObservableResult(one.name, n_samples=sampler.n_samples, remarks=(remark,))
         return sampler.result()
 
@@ -114,7 +112,7 @@ class Observers:
             return
         data = {name: result.to_dict() for name, result in results.items()}
         try:
-            write_whole(self.path, (json.dumps(data, indent=1) + "\n").encode())
+            write_whole(self.path, (_json(data) + "\n").encode())
             for name, result in results.items():
                 if result.columns:
                     result.figure().savefig(picture_path(self.path, name), dpi=120)
@@ -131,6 +129,14 @@ def picture_path(path, name):
     return Path(path).with_name(f"{stem}.{name}.png")
 
 
+def _json(data, indent=""):
+    """JSON with a line for each number and each column."""
+    if not isinstance(data, dict) or not data:
+        return json.dumps(data, ensure_ascii=False)
+    entries = ((json.dumps(key, ensure_ascii=False), _json(value, indent + " ")) for key, value in data.items())
+    return "{\n" + ",\n".join(f"{indent} {key}: {value}" for key, value in entries) + f"\n{indent}}}"
+
+
 def _chosen(one, every):
     if isinstance(one, str):
         name = one.replace("-", "_")
@@ -141,7 +147,7 @@ def _chosen(one, every):
         raise ValueError(f"observe: must be of {', '.join(OBSERVABLES)} or objects such as kff.md.RDF(), got {one!r}.")
     if one.every is not None:
         _require_whole(f"{type(one).__name__}.every", one.every, 1)
-    return replace(one, every=int(one.every or every))
+    return replace(one, every=int(one.every or every * one.rarer))
 
 
 def _require_whole(name, value, least):

@@ -28,13 +28,14 @@ class RDF:
         Å.
     bins : int
     every : int, optional
-        Steps between samples; by default `observe_every`. A sample lists all pairs, 24 bytes each.
+        Steps between samples; by default ten times `observe_every`, since neighbouring samples are alike and each lists
+        all pairs, 24 bytes for one.
     """
 
     cutoff: float = 8.0
     bins: int = 200
     every: int | None = None
-    name = "rdf"
+    name, rarer = "rdf", 10
 
     def begin(self, watched):
         return _Pairs(self, watched)

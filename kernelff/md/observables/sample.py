@@ -8,7 +8,7 @@ from ase import Atoms, units
 from ase.data import chemical_symbols
 
 from kernelff.md.settings import MDSettings
-from kernelff.md.state import fixed_atoms, freedom_of, state_of
+from kernelff.md.state import fixed_atoms, freedom_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,8 +102,9 @@ class Sample:
     energies: np.ndarray | None = None
     virials: np.ndarray | None = None
 
-    @property
+    @cached_property
     def volume(self):
+        """Å^3"""
         return abs(float(np.linalg.det(self.cell)))
 
     def temperature(self, freedom):
@@ -113,10 +114,8 @@ class Sample:
 
 def sample_of(system):
     """The present step of a compiled system."""
-    state, energies, virials = state_of(system), None, None
+    place, energies, virials = np.argsort(system.ids), None, None
     if system.energies is not None:
-        place = np.argsort(system.ids)
         energies, virials = system.energies[place], system.virials[place, :, :3]
-    return Sample(
-        state.positions, state.images, state.cell, state.velocities, system.kinetic, system.virial, energies, virials
-    )
+    positions, images, velocities = system.x[place, :3], system.images[place], system.v[place, :3]
+    return Sample(positions, images, system.cell, velocities, system.kinetic, system.virial, energies, virials)

@@ -26,7 +26,7 @@ class StressCorrelation:
     """
 
     every: int | None = None
-    name = "stress"
+    name, rarer = "stress", 1
 
     def begin(self, watched):
         return _Stress(watched)

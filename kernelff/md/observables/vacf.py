@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from ase import units
 from scipy import fft
-from scipy.integrate import trapezoid
+from scipy.integrate import cumulative_trapezoid
 
 from kernelff.checks import SettingsWarning, require_positive
 from kernelff.md.observables.blocks import Blocks, jackknife, ratio
@@ -42,7 +42,7 @@ class VACF:
     window: float = 2000.0
     remove_drift: bool = True
     every: int | None = None
-    name = "vacf"
+    name, rarer = "vacf", 1
 
     def begin(self, watched):
         return _Velocities(self, watched)
@@ -60,7 +60,8 @@ class _Velocities:
         if watched.interval > _COARSE:
             warnings.warn(
                 f"observe: vacf sees velocities every {watched.interval:g} fs and misses vibrations above "
-                f"{500 / watched.interval:.0f} THz. Sample at least every {_COARSE:g} fs: kff.md.VACF(every=...).",
+                f"{500 / watched.interval:.0f} THz. Sample at least every {_COARSE:g} fs, by observe_every or "
+                "kff.md.VACF(every=...).",
                 SettingsWarning,
                 stacklevel=2,
             )
@@ -129,7 +130,7 @@ class _Velocities:
             frequencies, spectrum = _spectrum(times, c)
             columns |= {"frequency_THz": frequencies, f"dos_{symbol}_per_THz": spectrum}
             total = total + spectrum * len(self.watched.elements[symbol]) / len(self.watched.atoms)
-            d, d_error = jackknife(lambda sums, k=k: trapezoid(ratio(sums[:, k], sums[:, -1]), times) / 3, parts)
+            d, d_error = jackknife(lambda sums, k=k: _diffusion(times, ratio(sums[:, k], sums[:, -1])), parts)
             values[f"D {symbol}"] = estimate(1e3 * d, 1e3 * d_error, "Å^2/ps")
         if len(self.watched.elements) > 1:
             columns["dos_per_THz"] = total
@@ -138,6 +139,11 @@ class _Velocities:
         if self.watched.interval > _COARSE:
             remarks.append(f"Samples are {self.watched.interval:g} fs apart: faster vibrations appear at wrong places.")
         return ObservableResult("vacf", values, columns, self.n_samples, self.watched.interval, tuple(remarks))
+
+
+def _diffusion(times, c):
+    """Integral of C / 3, the mean of upper limits in the second half of the window: vibrations do not end there."""
+    return cumulative_trapezoid(c, times, initial=0.0)[len(times) // 2 :].mean() / 3
 
 
 def _spectrum(times, c):
