@@ -148,6 +148,7 @@ def test_too_few_samples(potential, tmp_path):
         ({"observe": kff.md.MSD(fit=(3, 2))}, "MSD.fit"),
         ({"observe": kff.md.MSD(fit=3)}, "MSD.fit"),
         ({"observe": kff.md.VACF(window=0)}, "VACF.window"),
+        ({"observe": kff.md.VACF(window=1e9, every=1)}, r"768 GB of velocities. Take a shorter window"),
         ({"observables": "x.json"}, "nothing to write"),
         ({"observe": "rdf", "observables": "none/x.json"}, "in a folder that exists"),
         ({"observe": "rdf", "observables": "x.npz"}, "must end in .json"),

@@ -35,7 +35,7 @@ class Observers:
     """
 
     def __init__(self, observe=(), every=10, first=0, path=None):
-        chosen = [observe] if isinstance(observe, (str, *OBSERVABLES.values())) else list(observe)
+        chosen = [observe] if isinstance(observe, (str, *OBSERVABLES.values())) else list(observe or ())
         _require_whole("observe_every", every, 1)
         _require_whole("observe_from", first, 0)
         self.chosen = [_chosen(one, int(every)) for one in chosen]

@@ -13,6 +13,7 @@ from kernelff.md.observables.blocks import Blocks, jackknife, ratio
 from kernelff.md.observables.results import ObservableResult, estimate
 
 _COARSE = 5.0  # fs; light atoms swing up to 100 THz, a period of 10 fs
+_MOST_BYTES = 8e9
 _COLUMNS = 512  # components that are transformed at a time
 
 
@@ -64,6 +65,12 @@ class _Velocities:
                 "kff.md.VACF(every=...).",
                 SettingsWarning,
                 stacklevel=2,
+            )
+        size = 24.0 * len(watched.atoms) * self.n_lags
+        if size > _MOST_BYTES:
+            raise ValueError(
+                f"observe: vacf would keep {size / 1e9:.0f} GB of velocities. Take a shorter window than "
+                f"{settings.window:g} fs, or samples farther apart: kff.md.VACF(window=..., every=...)."
             )
         self.before, self.now = None, np.zeros((self.n_lags, len(watched.atoms), 3), dtype=np.float32)
         self.filled = self.n_samples = 0
