@@ -42,18 +42,17 @@ class FluxSampler:
         return self.means / max(self.correlator.n_samples, 1)
 
     def coefficient(self, value_name, unit, factor, columns):
-        """The result for coefficient = factor * integral, `factor` per ASE unit of time.
+        """The result for coefficient = factor * integral of the autocorrelation that the components share.
 
         Parameters
         ----------
         value_name, unit : str
         factor : float
-            To `unit` from the square of the components times ASE's unit of time.
+            To `unit` from the square of a component times fs.
         columns : (str, float, str)
             Name of the correlation function, factor to its unit, name of the running integral.
         """
         interval, (name, scale, integral_name) = self.watched.interval, columns
-        # Times in fs; the factor takes the integral there.
         found = integrate(self.correlator, interval)
         value, error = (factor * x for x in found.value)
         data = {

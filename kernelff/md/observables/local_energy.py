@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from ase import Atoms
 
-from kernelff.checks import require_positive
+from kernelff.checks import require_whole
 from kernelff.md.observables.blocks import Blocks, jackknife
 from kernelff.md.observables.results import ObservableResult, estimate
 
@@ -40,7 +40,7 @@ class _LocalUncertainty:
     needs_virials = False
 
     def __init__(self, settings, watched):
-        require_positive("LocalUncertainty.bins", settings.bins)
+        require_whole("LocalUncertainty.bins", settings.bins, 1)
         self.watched, self.potential = watched, getattr(watched.potential, "potential", watched.potential)
         if not hasattr(self.potential, "uncertainty"):
             raise ValueError("observe: uncertainty needs a fitted potential, an ASE calculator has no error bars.")

@@ -26,7 +26,8 @@ class MSD:
     fit : (float, float), optional
         fs; between which times the slope is taken. By default a fortieth and a tenth of the run.
     remove_drift : bool
-        Measure from the centre of mass, unless atoms are fixed.
+        Measure from the centre of mass, unless atoms are fixed. Of N atoms that move independently, as in Langevin
+        dynamics, that leaves 1 - 1/N of D.
     every : int, optional
         Steps between samples; by default `observe_every`.
 

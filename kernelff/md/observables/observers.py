@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kernelff.checks import require_whole
 from kernelff.io.safe_file import write_whole
 from kernelff.md.observables.heat_flux import HeatFlux
 from kernelff.md.observables.local_energy import LocalUncertainty
@@ -36,8 +37,8 @@ class Observers:
 
     def __init__(self, observe=(), every=10, first=0, path=None):
         chosen = [observe] if isinstance(observe, (str, *OBSERVABLES.values())) else list(observe or ())
-        _require_whole("observe_every", every, 1)
-        _require_whole("observe_from", first, 0)
+        require_whole("observe_every", every, 1)
+        require_whole("observe_from", first, 0)
         self.chosen = [_chosen(one, int(every)) for one in chosen]
         names = [one.name for one in self.chosen]
         if len(set(names)) < len(names):
@@ -56,7 +57,8 @@ class Observers:
 
     def settings(self):
         """JSON-able: what a checkpoint's samples belong to; empty without observables."""
-        return [{"name": one.name, "first": self.first} | asdict(one) for one in self.chosen]
+        known = [{"name": one.name, "first": self.first} | asdict(one) for one in self.chosen]
+        return json.loads(json.dumps(known, default=lambda number: np.asarray(number).tolist()))
 
     # ---- looking --------------------------------------------------------------------------------------
 
@@ -146,10 +148,5 @@ def _chosen(one, every):
     if not isinstance(one, tuple(OBSERVABLES.values())):
         raise ValueError(f"observe: must be of {', '.join(OBSERVABLES)} or objects such as kff.md.RDF(), got {one!r}.")
     if one.every is not None:
-        _require_whole(f"{type(one).__name__}.every", one.every, 1)
+        require_whole(f"{type(one).__name__}.every", one.every, 1)
     return replace(one, every=int(one.every or every * one.rarer))
-
-
-def _require_whole(name, value, least):
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise ValueError(f"{name}: must be a whole number >= {least}, got {value!r}.")

@@ -6,7 +6,7 @@ from itertools import combinations_with_replacement
 import numpy as np
 import vesin
 
-from kernelff.checks import require_positive
+from kernelff.checks import require_positive, require_whole
 from kernelff.md.observables.blocks import Blocks, jackknife
 from kernelff.md.observables.results import ObservableResult, estimate
 
@@ -48,7 +48,7 @@ class _Pairs:
 
     def __init__(self, settings, watched):
         require_positive("RDF.cutoff", settings.cutoff, "Å")
-        require_positive("RDF.bins", settings.bins)
+        require_whole("RDF.bins", settings.bins, 1)
         watched.require_periodic("rdf")
         atoms = watched.atoms
         n_pairs = len(atoms) ** 2 / atoms.get_volume() * 2 / 3 * np.pi * settings.cutoff**3
@@ -151,4 +151,8 @@ def _minimum_behind(g, peak):
     lowest = np.minimum.accumulate(g[peak:])
     again = np.flatnonzero((lowest < 1.0) & (g[peak:] > lowest + _DEPTH * (1.0 - lowest)))
     again = again[again > np.argmax(lowest < 1.0)] if len(again) else again
-    return None if not len(again) else peak + int(np.argmin(g[peak : peak + again[0] + 1]))
+    if not len(again):
+        return None
+    valley = g[peak : peak + again[0] + 1]
+    bottom = np.flatnonzero(valley == valley.min())  # of a crystal a wide one
+    return peak + int(bottom[len(bottom) // 2])
