@@ -50,7 +50,11 @@ def radial_distributions(result):
     ends = [v.value for name, v in result.values.items() if name.startswith("first minimum") and v.value]
     reach = 1.35 * max(ends) if ends else r[-1]
     top = max(float(np.interp(reach, r, result.columns[f"n_{tag}"])) for tag in names)
-    right.set(title="Neighbours", xlabel="within a distance of, Å", ylabel="atoms")
+    right.set(
+        title="Neighbours" + " of the first element" * (len(names) > 1),
+        xlabel="within a distance of, Å",
+        ylabel="atoms",
+    )
     right.set(xlim=(start, reach), ylim=(0, 1.05 * max(top, 1)))
     left.legend()
     return canvas
