@@ -21,6 +21,7 @@ cdef extern from "forces.h":
         double *energies
         double *forces
         double virial[9]
+        double *virials
         int64_t steepest
 
     ctypedef struct list_uncertainty:
@@ -41,7 +42,8 @@ cdef enum:
 
 
 def forces_of_list(kernels, const int64_t[::1] first, const int64_t[::1] j, const double[:, ::1] vectors,
-                   const int32_t[::1] elements, columns=(), measures=(), int64_t n_functions=0, steepest=False):
+                   const int32_t[::1] elements, columns=(), measures=(), int64_t n_functions=0, steepest=False,
+                   virials=False):
     """Sum of compiled kernels over a list of pairs.
 
     Parameters
@@ -58,11 +60,13 @@ def forces_of_list(kernels, const int64_t[::1] first, const int64_t[::1] j, cons
     measures : sequence of RowMeasure
     steepest : bool
         Look for the largest component of a pair gradient; NaN counts as largest.
+    virials : bool
+        Of the atoms.
 
     Returns
     -------
-    energies (n_atoms,), forces (n_atoms, 3), virial (3, 3) = -dE/dstrain, not symmetrised, the centre of the largest
-    component of a pair gradient or -1, numbers (n_measures, n_atoms), and the sum of all rows (n_functions,).
+    energies (n_atoms,), forces (n_atoms, 3), virial (3, 3) = -dE/dstrain, not symmetrised, virials of the atoms (n_atoms,
+    3, 3) or None, the centre of the largest component of a pair gradient or -1, numbers (n_measures, n_atoms), and the sum of all rows (n_functions,).
 
     Raises
     ------
@@ -74,14 +78,16 @@ def forces_of_list(kernels, const int64_t[::1] first, const int64_t[::1] j, cons
     cdef int64_t n_elements = min((kernel.n_elements for kernel in kernels), default=0)
     energies, forces, virial = np.zeros(n_atoms), np.zeros((n_atoms, 3)), np.zeros((3, 3))
     numbers, total = np.zeros((len(measures), n_atoms)), np.zeros(n_functions)
+    of_atoms = np.zeros((n_atoms, 3, 3)) if virials else None
     if not n_atoms or not kernels:
-        return energies, forces, virial, -1, numbers, total
+        return energies, forces, virial, of_atoms, -1, numbers, total
     cdef int64_t i
     for i in range(n_atoms):
         if not 0 <= elements[i] < n_elements:
             raise ValueError(f"elements: {elements[i]} of atom {i} is not from 0 to {n_elements - 1}.")
     cdef force_sums sums
     sums.energies, sums.forces, sums.steepest = <double *>_at(energies), <double *>_at(forces), 0 if steepest else -1
+    sums.virials = <double *>_at(of_atoms) if virials else NULL
     cdef centre_pairs pairs = _pairs(first, j, vectors, elements, 0, n_atoms)
     cdef int n_terms = len(kernels), status
     cdef const uncertainty_plan *plans[MAX_MEASURES]
@@ -101,7 +107,7 @@ def forces_of_list(kernels, const int64_t[::1] first, const int64_t[::1] j, cons
     _raise(status)
     for i in range(9):
         virial[i // 3, i % 3] = sums.virial[i]
-    return energies, forces, virial, sums.steepest, numbers, total
+    return energies, forces, virial, of_atoms, sums.steepest, numbers, total
 
 
 cdef centre_term *_terms(kernels, columns) except NULL:

@@ -58,7 +58,7 @@ cdef extern from "md.h":
         int32_t n_terms, n_threads
         centre_term *terms
         double cutoff, skin
-        int (*rest)(void *, double *, double *, double *) noexcept nogil
+        int (*rest)(void *, double *, double *, double *, double *, double *) noexcept nogil
         void *context
         int32_t n_stages
         md_stage *stages
@@ -82,6 +82,8 @@ cdef extern from "md.h":
         double energy
         double virial[9]
         double kinetic[9]
+        double *energies
+        double *virials
         int64_t n_rebuilds, n_pairs
         double rebuild_time, force_time
         md_uncertainty uncertainty
@@ -158,7 +160,8 @@ cdef class System:
     periodic : sequence of three bool
     kernels : sequence of objects with `address`
     rest : callable or None
-        (positions (n, 3), cell (3, 3)) -> energy, forces (n, 3), virial (3, 3): what has no kernel.
+        (positions (n, 3), cell (3, 3), of_atoms) -> energy, forces (n, 3), virial (3, 3): what has no kernel; of_atoms
+        asks for two more, energies (n,) and virials (n, 3, 3) of the atoms.
     stages : sequence of (kind, part)
     isa : str
     settings
@@ -168,7 +171,7 @@ cdef class System:
     cdef md_system s
     cdef const md_loops *loops
     cdef object kept, rest, error, asked
-    cdef readonly object x, v, f, images, ids, uncertainties
+    cdef readonly object x, v, f, images, ids, energies, virials, uncertainties
 
     def __init__(self, numbers, ids, x, v, mass, images, cell, periodic, kernels, rest, stages, isa, **settings):
         cdef int64_t n = len(numbers)
@@ -262,19 +265,33 @@ cdef class System:
                 self.s.terms[k].column = column
                 u.n_functions = max(u.n_functions, column + kernel.n_functions)
 
-    def compute(self):
-        """Energy, forces and virial of the positions."""
+    def compute(self, of_atoms=False):
+        """Energy, forces and virial of the positions; see `run`."""
         cdef int status
+        self._want(of_atoms)
         with nogil:
             status = self.loops.compute(&self.s)
         self._judge(status)
 
-    def run(self, int64_t n_steps):
-        """Go on by n_steps; raises Stopped, or what `rest` raised."""
+    def run(self, int64_t n_steps, of_atoms=False):
+        """Go on by n_steps; raises Stopped, or what `rest` raised.
+
+        With `of_atoms` the last step leaves `energies` (n,) and `virials` (n, 3, 4) of the atoms, the last number of a row
+        not used; without, they are None.
+        """
         cdef int status
+        self._want(of_atoms)
         with nogil:
             status = self.loops.run(&self.s, n_steps)
         self._judge(status)
+
+    cdef _want(self, of_atoms):
+        if of_atoms and self.energies is None:
+            self.energies, self.virials = np.zeros(self.s.n), _rows(3 * self.s.n, 0.0).reshape(self.s.n, 3, 4)
+        elif not of_atoms:
+            self.energies = self.virials = None
+        self.s.energies = <double *>_at(self.energies) if of_atoms else NULL
+        self.s.virials = <double *>_at(self.virials) if of_atoms else NULL
 
     cdef _judge(self, int status):
         if status == MD_NO_MEMORY:
@@ -334,10 +351,14 @@ cdef class System:
             self.loops.release(&self.s)
 
 
-cdef int _call_rest(void *context, double *energy, double *forces, double *virial) noexcept with gil:
+cdef int _call_rest(void *context, double *energy, double *forces, double *virial, double *energies,
+                    double *virials) noexcept with gil:
     system = <System>context
     try:
-        e, f, w = system.rest(system.x[:, :3], system.cell)
+        e, f, w, *of_atoms = system.rest(system.x[:, :3], system.cell, energies != NULL)
+        if of_atoms:
+            system.energies += of_atoms[0]
+            system.virials[:, :, :3] += of_atoms[1]
         system.f[:, :3] += f
         energy[0] += e
         for k in range(9):

@@ -88,18 +88,21 @@ typedef struct {
     vec own, w[3];                   /* sum of the gradients of a centre; sums of their products with x, y, z */
 } pair_sums;
 
-INLINE void add_pair_of_block(const pair_block *b, int64_t k, vec *f, pair_sums *sums, const int want_virial)
+INLINE void add_pair_of_block(const pair_block *b, int64_t k, vec *f, vec *virials, pair_sums *sums, const int want_virial)
 {
     vec g = (vec)*(const loose_vec *)(b->gradients + 3 * k);
     sums->own += g;
     f[b->other[k]] -= g;
     for (int c = 0; c < 3 && want_virial; c++)
         sums->w[c] += b->vectors[3 * k + c] * g;
+    for (int c = 0; c < 3 && virials; c++)
+        virials[3 * (int64_t)b->other[k] + c] -= b->vectors[3 * k + c] * g;
 }
 
-/* Forces on both atoms of every pair, four numbers a row; on request -dE/dstrain. Pairs add to two sums in turns: one
+/* Forces on both atoms of every pair, four numbers a row; on request -dE/dstrain, and (not NULL) the part of it that every
+ * neighbour has, [][3] rows. Pairs add to two sums in turns: one
  * would have to wait for itself. */
-INLINE void scatter(const pair_block *block, vec *f, double *virial, const int want_virial)
+INLINE void scatter(const pair_block *block, vec *f, double *virial, vec *virials, const int want_virial)
 {
     const pair_block b = *block;
     pair_sums even = {0}, odd = {0};
@@ -107,11 +110,11 @@ INLINE void scatter(const pair_block *block, vec *f, double *virial, const int w
         int64_t k = b.first[u] - b.first[0], end = b.first[u + 1] - b.first[0];
         even.own = odd.own = (vec){0};
         for (; k + 1 < end; k += 2) {
-            add_pair_of_block(&b, k, f, &even, want_virial);
-            add_pair_of_block(&b, k + 1, f, &odd, want_virial);
+            add_pair_of_block(&b, k, f, virials, &even, want_virial);
+            add_pair_of_block(&b, k + 1, f, virials, &odd, want_virial);
         }
         if (k < end)
-            add_pair_of_block(&b, k, f, &even, want_virial);
+            add_pair_of_block(&b, k, f, virials, &even, want_virial);
         f[b.begin + u] += even.own + odd.own;
     }
     for (int c = 0; c < 9 && want_virial; c++)

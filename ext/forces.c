@@ -14,7 +14,7 @@ typedef struct {
     void *scratch;
     double *gradients;
     int32_t *other;
-    vec *forces;                     /* [n_atoms] */
+    vec *forces, *virials;           /* [n_atoms], [n_atoms][3] */
     term_rows rows;
     void *row_scratch;
 } workspace;
@@ -53,7 +53,7 @@ static int prepare(workspace *w, const centre_term *terms, int n_terms, const ce
 
 static void release(workspace *w)
 {
-    free(w->scratch), free(w->gradients), free(w->other), free(w->forces);
+    free(w->scratch), free(w->gradients), free(w->other), free(w->forces), free(w->virials);
     free(w->rows.rows), free(w->rows.priors), free(w->rows.spare), free(w->row_scratch);
 }
 
@@ -101,11 +101,20 @@ static void measure_block(const workspace *w, const list_uncertainty *u, const c
             u->total[b] += rows->rows[i * rows->n_functions + b];
 }
 
+static void rows_of_three(const vec *from, int64_t n, double *to)
+{
+    for (int64_t i = 0; i < n; i++)
+        for (int c = 0; c < 3; c++)
+            to[3 * i + c] = from[i][c];
+}
+
 static int of_list(const centre_term *terms, int n_terms, const centre_pairs *pairs, force_sums *sums,
                    const list_uncertainty *uncertainty)
 {
     workspace w = {0};
     int64_t most = -1;
+    if (sums->virials && !(w.virials = aligned(3 * pairs->stop * (int64_t)sizeof(vec))))
+        return 1;
     if (!prepare(&w, terms, n_terms, pairs) || (uncertainty && !prepare_rows(&w, uncertainty))) {
         release(&w);
         return 1;
@@ -126,11 +135,12 @@ static int of_list(const centre_term *terms, int n_terms, const centre_pairs *pa
             measure_block(&w, uncertainty, &part, begin - pairs->start);
         if (sums->steepest >= 0)
             find_steepest(&block, &most, &sums->steepest);
-        scatter(&block, w.forces, sums->virial, 1);
+        sums->virials ? scatter(&block, w.forces, sums->virial, w.virials, 1)
+                      : scatter(&block, w.forces, sums->virial, NULL, 1);
     }
-    for (int64_t i = 0; i < pairs->stop; i++)
-        for (int c = 0; c < 3; c++)
-            sums->forces[3 * i + c] = w.forces[i][c];
+    rows_of_three(w.forces, pairs->stop, sums->forces);
+    if (sums->virials)
+        rows_of_three(w.virials, 3 * pairs->stop, sums->virials);
     release(&w);
     return 0;
 }

@@ -28,6 +28,7 @@ typedef struct {
     double *energies;                /* [n_atoms] local energies */
     double *forces;                  /* [n_atoms][3] */
     double virial[9];                /* -dE/dstrain, not symmetrised */
+    double *virials;                 /* [n_atoms][9] of each atom as a neighbour, which sum to it; NULL: not wanted */
     int64_t steepest;                /* on request, unless it is < 0: centre of the largest component of a pair gradient */
 } force_sums;
 

@@ -31,7 +31,7 @@ static void release(md_system *s)
         free(t->block_vectors), free(t->block_gradients), free(t->block_energies), free(t->scratch);
         release_rows(t);
         if (rank)
-            free(t->forces);
+            free(t->forces), free(t->virials);
     }
     free(p->parts), free(p->first), free(p->x0);
     free(p->grid.shifts), free(p->grid.start), free(p->grid.members), free(p->grid.bin), free(p->grid.sorted);
@@ -113,6 +113,7 @@ static int stage_of(md_system *s, int k)
 static int begin(md_system *s)
 {
     int status = prepare(s);
+    status = status ? status : prepare_virials(s);
     if (status)
         return status;
     for (int rank = 0; rank < s->n_threads; rank++)
@@ -125,7 +126,7 @@ static int compute(md_system *s)
     int status = begin(s);
     if (status)
         return status;
-    s->own->want_virial = 1;
+    s->own->want_virial = 1, s->own->want_atoms = s->virials != NULL;
     s->uncertainty.at = s->step;
     s->uncertainty.now = s->uncertainty.every && s->uncertainty.done < 0;
     status = forces(s);
@@ -141,6 +142,7 @@ static int run(md_system *s, int64_t n_steps)
         return status;
     for (int64_t k = 0; k < n_steps && !status; k++) {
         s->own->want_virial = s->motion || k + 1 == n_steps;
+        s->own->want_atoms = s->virials && k + 1 == n_steps;
         s->uncertainty.at = s->step + 1;
         s->uncertainty.now = s->uncertainty.every && (s->step + 1) % s->uncertainty.every == 0;
         for (int stage = 0; stage < s->n_stages && !status; stage++)

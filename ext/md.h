@@ -86,8 +86,9 @@ typedef struct {
     int32_t n_terms, n_threads;
     centre_term terms[MD_MAX_TERMS];
     double cutoff, skin;             /* of all terms; the list reaches cutoff + skin */
-    /* Terms that have no kernel: add to energy, forces [n][4] and virial [9]; NULL: none. */
-    int (*rest)(void *context, double *energy, double *forces, double *virial);
+    /* Terms that have no kernel: add to energy, forces [n][4] and virial [9], and to energies [n] and virials [n][3][4]
+     * unless these are NULL; NULL: none. */
+    int (*rest)(void *context, double *energy, double *forces, double *virial, double *energies, double *virials);
     void *context;
 
     int32_t n_stages;
@@ -109,6 +110,10 @@ typedef struct {
     double worst;
 
     double energy, virial[9], kinetic[9]; /* of the last compute() or run(); kinetic = sum m v v' */
+    /* Local energies [n] and virials [n][3][4] of the atoms, filled by compute() and by the last step of run(), or both
+     * NULL: not wanted, and free of cost. That of atom j is -sum over the centres i that see it of r_ij (x) de_i/dr_ij,
+     * not symmetric: with the velocities, sum_i e_i v_i + sum_j virial_j . v_j is the potential part of the heat flux. */
+    double *energies, *virials;
     int64_t n_rebuilds, n_pairs;
     double rebuild_time, force_time; /* s, by the wall clock */
     md_uncertainty uncertainty;

@@ -54,6 +54,19 @@ static int prepare_blocks(md_system *s)
     return MD_OK;
 }
 
+/* Room for the virials of the atoms, if they are wanted: rank 0 has the caller's. */
+static int prepare_virials(md_system *s)
+{
+    for (int rank = 0; rank < s->n_threads && s->virials; rank++) {
+        thread_part *t = &s->own->parts[rank];
+        if (!rank)
+            t->virials = (vec *)s->virials;
+        else if (!t->virials && !(t->virials = aligned(3 * s->n * (int64_t)sizeof(vec))))
+            return MD_NO_MEMORY;
+    }
+    return MD_OK;
+}
+
 /* Squares of the lengths of four rows, of which the fourth number does not count. */
 INLINE void four_squares(const vec *d, vec *square)
 {
@@ -160,7 +173,11 @@ static int block_of(md_system *s, thread_part *t, int64_t begin, int64_t n)
     for (int64_t u = 0; u < n; u++)
         t->energy += t->block_energies[u];
     pair_block block = {begin, n, t->block_first, t->block_other, t->block_vectors, t->block_gradients};
-    p->want_virial ? scatter(&block, t->forces, t->virial, 1) : scatter(&block, t->forces, t->virial, 0);
+    if (p->want_atoms) {
+        memcpy(s->energies + begin, t->block_energies, (size_t)n * sizeof(double));
+        scatter(&block, t->forces, t->virial, t->virials, 1);
+    } else
+        p->want_virial ? scatter(&block, t->forces, t->virial, NULL, 1) : scatter(&block, t->forces, NULL, NULL, 0);
     return 1;
 }
 
@@ -169,6 +186,8 @@ static void force_share(md_system *s, int rank)
     thread_part *t = &s->own->parts[rank];
     memset(t->forces, 0, (size_t)s->n * sizeof(vec));
     memset(t->virial, 0, sizeof t->virial);
+    if (s->own->want_atoms)
+        memset(t->virials, 0, 3 * (size_t)s->n * sizeof(vec));
     t->energy = 0.0;
     for (int64_t i = t->begin; i < t->end; i += BLOCK)
         if (!block_of(s, t, i, t->end - i < BLOCK ? t->end - i : BLOCK))
@@ -185,6 +204,12 @@ static void sum_share(md_system *s, int rank)
         const vec *from = p->parts[other].forces;
         for (int64_t i = t->begin; i < t->end; i++)
             f[i] += from[i];
+    }
+    vec *virials = (vec *)s->virials;
+    for (int other = 1; other < s->n_threads && p->want_atoms; other++) {
+        const vec *from = p->parts[other].virials;
+        for (int64_t i = 3 * t->begin; i < 3 * t->end; i++)
+            virials[i] += from[i];
     }
 }
 
@@ -232,7 +257,8 @@ static int add_forces(md_system *s)
         for (int k = 0; k < 9; k++)
             s->virial[k] += p->parts[rank].virial[k];
     }
-    if (s->rest && s->rest(s->context, &s->energy, s->f, s->virial))
+    double *energies = p->want_atoms ? s->energies : NULL, *virials = p->want_atoms ? s->virials : NULL;
+    if (s->rest && s->rest(s->context, &s->energy, s->f, s->virial, energies, virials))
         return MD_REST;
     md_team_run_light(&p->team, check_share);
     status = verdict(s);

@@ -38,6 +38,7 @@ typedef struct {
     double *rows_of_block, *priors;  /* [BLOCK][n_functions]; [3][BLOCK] priors, energies that are not wanted, numbers */
     void *row_scratch;
     vec *forces;                     /* [n], of rank 0 those of the system */
+    vec *virials;                    /* [n][3] likewise, once they have been asked for */
     int status;
     int64_t culprits[2];
     double worst;
@@ -52,7 +53,7 @@ typedef struct md_private {
     double *x0, cell0[9];            /* positions [n][3] and cell when the list was made */
     double moved;                    /* square of the largest displacement since then, in the cell that moves along */
     thread_part *parts;
-    int want_virial, listed;
+    int want_virial, want_atoms, listed;
     /* of the stage that is being run */
     double part, time, kt;
     double turn[9], follow[9];       /* matrices on velocities, positions */

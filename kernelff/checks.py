@@ -9,6 +9,12 @@ class SettingsWarning(UserWarning):
     """A setting that does not suit the data."""
 
 
+def require_whole(name, value, least):
+    """Raise a ValueError that names the parameter unless it is a whole number >= `least`."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
+        raise ValueError(f"{name}: must be a whole number >= {least}, got {value!r}.")
+
+
 def require_positive(name, value, unit=""):
     """Raise a ValueError that names the parameter unless it is a finite number > 0."""
     real = isinstance(value, numbers.Real) and not isinstance(value, bool)

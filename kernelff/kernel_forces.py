@@ -1,12 +1,50 @@
 """Forces of compiled kernels: block by block of centres, as in the MD loop, never all pair gradients at a time."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from kernelff._forces import forces_of_list
+from kernelff.assembly import atom_virials, forces_and_virial
 from kernelff.descriptors.moment_potential import BoundMoments
 
 
-def kernel_forces(neighbors, kernels, measured=None):
+class KernelForces(NamedTuple):
+    """Sums over a neighbour list.
+
+    Attributes
+    ----------
+    energies : ndarray of shape (n_atoms,)
+        eV.
+    forces : ndarray of shape (n_atoms, 3)
+        eV/Å.
+    virial : ndarray of shape (3, 3)
+        -dE/dstrain, eV.
+    virials : ndarray of shape (n_atoms, 3, 3) or None
+        See `atom_virials`, eV.
+    numbers : dict of str -> ndarray of shape (n_atoms,)
+        Of every kind that was measured.
+    total : ndarray of shape (n_functions,)
+        Basis functions, summed over the atoms.
+    """
+
+    energies: np.ndarray
+    forces: np.ndarray
+    virial: np.ndarray
+    virials: np.ndarray | None
+    numbers: dict
+    total: np.ndarray
+
+    def plus(self, neighbors, energies, gradients):
+        """With local energies (n_atoms,) and pair gradients (n_pairs, 3) of something else."""
+        forces, virial = forces_and_virial(neighbors, gradients)
+        more = None if self.virials is None else self.virials + atom_virials(neighbors, gradients)
+        return self._replace(
+            energies=self.energies + energies, forces=self.forces + forces, virial=self.virial + virial, virials=more
+        )
+
+
+def kernel_forces(neighbors, kernels, measured=None, virials=False):
     """Sum of compiled kernels over a NeighborList.
 
     Parameters
@@ -17,19 +55,12 @@ def kernel_forces(neighbors, kernels, measured=None):
         Objects with `address` and `n_elements` that know elements by their atomic numbers.
     measured : LocalPass, optional
         What is to be made of their basis functions on the way; its kernels are the first.
+    virials : bool
+        Also those of the atoms.
 
     Returns
     -------
-    energies : ndarray of shape (n_atoms,)
-        eV.
-    forces : ndarray of shape (n_atoms, 3)
-        eV/Å.
-    virial : ndarray of shape (3, 3)
-        -dE/dstrain, eV.
-    numbers : dict of str -> ndarray of shape (n_atoms,)
-        Of every kind in `measured`.
-    total : ndarray of shape (n_functions,)
-        Basis functions, summed over the atoms.
+    KernelForces
 
     Raises
     ------
@@ -45,7 +76,10 @@ def kernel_forces(neighbors, kernels, measured=None):
     if measured is not None:
         kinds = measured.measures
         wanted = measured.columns, list(kinds.values()), measured.n_functions
-    energies, forces, virial, steepest, numbers, total = forces_of_list(kernels, *plain, *wanted, steepest=bool(single))
+    energies, forces, virial, of_atoms, steepest, numbers, total = forces_of_list(
+        kernels, *plain, *wanted, steepest=bool(single), virials=virials
+    )
     for kernel in single:
         kernel.check_single(neighbors, steepest)
-    return energies, forces, 0.5 * (virial + virial.T), dict(zip(kinds, numbers, strict=True)), total
+    numbers = dict(zip(kinds, numbers, strict=True))
+    return KernelForces(energies, forces, 0.5 * (virial + virial.T), of_atoms, numbers, total)

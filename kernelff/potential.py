@@ -6,7 +6,7 @@ from functools import partial, reduce
 import numpy as np
 from ase.data import chemical_symbols
 
-from kernelff.assembly import VOIGT, forces_and_virial, neighbors_of, term_columns
+from kernelff.assembly import VOIGT, neighbors_of, term_columns
 from kernelff.baselines.dispersion import DFTD3
 from kernelff.baselines.zbl import ZBL
 from kernelff.basis_term import BasisTerm
@@ -79,12 +79,14 @@ class Potential(ErrorBars):
     def _pair_parts(self):
         return self.terms if self.repulsion is None else (*self.terms, self.repulsion)
 
-    def compute(self, atoms):
+    def compute(self, atoms, virials=False):
         """Energy, local energies, forces, virial and stress of a frame.
 
         Parameters
         ----------
         atoms : ase.Atoms
+        virials : bool
+            Also the virial of each atom that a heat flux is made of, see `kernelff.assembly.atom_virials`.
 
         Returns
         -------
@@ -93,23 +95,27 @@ class Potential(ErrorBars):
         Raises
         ------
         ValueError
-            For species the model was not fitted to, or broken geometry.
+            For species the model was not fitted to, broken geometry, or virials of a baseline that has none.
         """
         self.check_species(atoms)
         neighbors = neighbors_of(self._pair_parts, atoms)
-        return self._results(atoms, neighbors, *self.evaluate(neighbors))
+        return self._results(atoms, neighbors, self._evaluate(neighbors, virials=virials))
 
-    def _results(self, atoms, neighbors, energies, forces, virial):
+    def _results(self, atoms, neighbors, found):
+        """Results of what `_evaluate` found, with the baseline."""
+        energies, forces, virial, virials = found.energies, found.forces, found.virial, found.virials
         if self.baseline is not None:
-            base = baseline_results(self.baseline, atoms)
+            base = baseline_results(self.baseline, atoms, virials is not None)
             energies = energies + base.energies
             forces, virial = forces + base.forces, virial + base.virial
+            virials = None if virials is None else virials + base.virials
         return Results(
             energy=float(energies.sum()),
             energies=energies,
             forces=forces,
             virial=virial,
             stress=stress_of(virial, neighbors.volume),
+            virials=virials,
         )
 
     def evaluate(self, neighbors):
@@ -148,22 +154,21 @@ class Potential(ErrorBars):
                 kernels.append(kernel)
         return kernels, others
 
-    def _evaluate(self, neighbors, measured=None):
-        """`evaluate`, and what `kernel_forces` finds for a LocalPass."""
+    def _evaluate(self, neighbors, measured=None, virials=False):
+        """KernelForces of all terms, repulsion and isolated atoms; what a LocalPass measures, virials of atoms."""
         check_list(neighbors, self.cutoff)
         kernels, others = self._sorted() if measured is None else ([*measured.kernels], [])
         repulsion = None if self.repulsion is None else self.repulsion.compiled()
         if repulsion is not None:
             kernels.append(repulsion)
-        energies, forces, virial, *found = kernel_forces(neighbors, kernels, measured)
+        found = kernel_forces(neighbors, kernels, measured, virials)
         if others:
             with one_blas_thread():
                 parts = [evaluate(neighbors) for evaluate in others]
-            f, w = forces_and_virial(neighbors, reduce(np.add, (g for _, g in parts)))
-            energies, forces, virial = energies + sum(e for e, _ in parts), forces + f, virial + w
+            found = found.plus(neighbors, sum(e for e, _ in parts), reduce(np.add, (g for _, g in parts)))
         e0 = np.zeros(1 + max(self.e0, default=0))
         e0[list(self.e0)] = list(self.e0.values())
-        return energies + e0[neighbors.numbers], forces, virial, *found
+        return found._replace(energies=found.energies + e0[neighbors.numbers])
 
     def with_active_set(self, active_set):
         """The same potential with another ActiveSet, or None."""
@@ -282,8 +287,10 @@ class Potential(ErrorBars):
             )
 
 
-def baseline_results(baseline, atoms):
+def baseline_results(baseline, atoms, virials=False):
     """Results of a baseline: a Potential, another of our objects that compute, or any ASE calculator."""
+    if virials:
+        return _with_virials(baseline).compute(atoms, virials=True)
     if hasattr(baseline, "compute"):
         return baseline.compute(atoms)
     copy = atoms.copy()
@@ -295,3 +302,20 @@ def baseline_results(baseline, atoms):
         for (a, b), s in zip(VOIGT, stress, strict=True):
             virial[a, b] = virial[b, a] = -atoms.get_volume() * s
     return Results(energy, np.full(len(atoms), energy / len(atoms)), forces, virial, stress)
+
+
+def has_virials(baseline):
+    """Whether a potential or baseline knows the virials of atoms, as pair gradients give them."""
+    part = getattr(baseline, "potential", baseline)  # of our own calculator
+    if isinstance(part, Potential):
+        return part.baseline is None or has_virials(part.baseline)
+    return isinstance(part, ZBL)
+
+
+def _with_virials(baseline):
+    if not has_virials(baseline):
+        raise ValueError(
+            f"virials: {type(baseline).__name__} gives no virials of atoms, which local energies and their pair "
+            "gradients alone give. Use a potential of kernelff without this part."
+        )
+    return getattr(baseline, "potential", baseline)

@@ -15,6 +15,7 @@ class Results(NamedTuple):
     forces: np.ndarray  # (n_atoms, 3), eV/Å
     virial: np.ndarray  # (3, 3), eV, -dE/dstrain = -volume * stress
     stress: np.ndarray | None  # (6,), eV/Å^3, xx yy zz yz xz xy; None without a 3-D cell
+    virials: np.ndarray | None = None  # (n_atoms, 3, 3), eV, not symmetric, sum to virial; on request
 
 
 def stress_of(virial, volume):

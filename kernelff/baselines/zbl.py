@@ -22,7 +22,7 @@ from ase.data import covalent_radii
 from ase.units import Bohr, Hartree
 
 from kernelff._pairs import PairKernel
-from kernelff.assembly import forces_and_virial
+from kernelff.assembly import atom_virials, forces_and_virial
 from kernelff.basis.pieces import tabulate_pieces
 from kernelff.neighbors import NeighborList
 from kernelff.results import Results, stress_of
@@ -141,12 +141,13 @@ class ZBL:
         plain = neighbors.first, neighbors.j, neighbors.vectors, neighbors.numbers.astype(np.int32)
         return kernel.evaluate(*plain, 0, neighbors.n_atoms)
 
-    def compute(self, atoms):
+    def compute(self, atoms, virials=False):
         """Energy and derivatives of a frame from the repulsion alone, as `Potential.compute`."""
         neighbors = NeighborList.from_atoms(atoms, self.cutoff)
         energies, gradients = self.evaluate(neighbors)
         forces, virial = forces_and_virial(neighbors, gradients)
-        return Results(float(energies.sum()), energies, forces, virial, stress_of(virial, neighbors.volume))
+        of_atoms = atom_virials(neighbors, gradients) if virials else None
+        return Results(float(energies.sum()), energies, forces, virial, stress_of(virial, neighbors.volume), of_atoms)
 
     def to_state(self):
         """JSON-able dict."""

@@ -13,6 +13,7 @@ from kernelff.cli.console import console, guarded, note
 from kernelff.cli.data import TYPES_HELP
 from kernelff.io import read_raw_frames
 from kernelff.io.mtp import SUFFIXES
+from kernelff.md.observables import picture_path
 
 
 @guarded
@@ -38,6 +39,13 @@ def md(
     thermo_every: Annotated[int, typer.Option(help="Steps between lines of the table.")] = 100,
     checkpoint_every: Annotated[int | None, typer.Option(help="Steps; a few seconds' work by default.")] = None,
     restart: Annotated[bool, typer.Option("--restart", help="Start anew and overwrite, whatever is there.")] = False,
+    observe: Annotated[
+        str | None, typer.Option(help="What to gather on the way, as in rdf,msd: rdf, msd, vacf (spectrum), stress "
+                                 "(viscosity), heat-flux (conductivity), uncertainty. Data (.observables.json) and "
+                                 "pictures stand beside the trajectory.")
+    ] = None,
+    observe_every: Annotated[int, typer.Option(help="Steps between samples.")] = 10,
+    observe_from: Annotated[int, typer.Option(help="Step of the first sample, after equilibration.")] = 0,
     seed: Annotated[int, typer.Option(help="Of velocities and noise.")] = 0,
     threads: Annotated[int, typer.Option(help="Threads; the same number gives the same bits.")] = 1,
     species: Annotated[str | None, typer.Option(help=TYPES_HELP)] = None,
@@ -66,8 +74,11 @@ def md(
         trajectory=output, trajectory_every=every, thermo=output.with_suffix(".csv"), thermo_every=thermo_every,
         checkpoint_every=checkpoint_every, resume=not restart, threads=threads, max_force=max_force, max_step=max_step,
         min_distance=min_distance, uncertainty=uncertainty, uncertainty_every=uncertainty_every,
-        max_uncertainty=max_uncertainty, progress=console.is_terminal,
+        max_uncertainty=max_uncertainty, progress=console.is_terminal, observe=_names(observe),
+        observe_every=observe_every, observe_from=observe_from,
+        observables=None if observe is None else _observables(output),
     )  # fmt: skip
+    _show_observables(result.observables, output)
     if not result.ns_per_day:
         note(f"the run is complete at step {steps}; give more --steps to go on, or --restart")
         return
@@ -86,6 +97,26 @@ def _numbers(option, text, counts):
     if len(numbers) not in counts:
         raise ValueError(f"{option} {text}: give {' or '.join(map(str, counts))} numbers, separated by commas")
     return numbers if len(numbers) > 1 else numbers[0]
+
+
+def _names(text):
+    """The names in a text like rdf,msd."""
+    return [] if text is None else [name.strip() for name in text.split(",")]
+
+
+def _observables(output):
+    return output.with_suffix(".observables.json")
+
+
+def _show_observables(found, output):
+    for name, result in found.items():
+        numbers = "; ".join(f"{label} {value}" for label, value in result.values.items() if value.value is not None)
+        console.print(f"{name}: {numbers}" if numbers else name)
+        for remark in result.remarks:
+            note(remark)
+    if found:
+        path = _observables(output)
+        console.print(f"Data: {path}, pictures: {picture_path(path, '*')}")
 
 
 def _show(result, seconds):

@@ -49,9 +49,9 @@ class ErrorBars:
         if grades:
             require_known(atoms.numbers, self.active_set.species)
         neighbors = neighbors_of(self._pair_parts, atoms)
-        *parts, numbers, total = self._evaluate(neighbors, found)
-        error_bars = self.posterior.calibrated(atoms, numbers, total) if uncertainty else None
-        return self._results(atoms, neighbors, *parts), error_bars, numbers.get("grade")
+        done = self._evaluate(neighbors, found)
+        error_bars = self.posterior.calibrated(atoms, done.numbers, done.total) if uncertainty else None
+        return self._results(atoms, neighbors, done), error_bars, done.numbers.get("grade")
 
     def uncertainty(self, atoms, derivatives=True, residual=False):
         """Posterior standard deviations and novelty of a frame.
@@ -86,8 +86,8 @@ class ErrorBars:
             found = LocalPass.of(self, error_bar_kinds(self.terms))
             if found is None:
                 return self.posterior.local(self.terms, atoms)
-        *_, numbers, total = kernel_forces(neighbors_of(self.terms, atoms), found.kernels, found)
-        return self.posterior.calibrated(atoms, numbers, total)
+        done = kernel_forces(neighbors_of(self.terms, atoms), found.kernels, found)
+        return self.posterior.calibrated(atoms, done.numbers, done.total)
 
     def require_posterior(self):
         """Refuse a potential without error bars.
@@ -160,7 +160,7 @@ class ErrorBars:
         found = LocalPass.of(self, ("grade",))
         if found is not None:
             require_known(atoms.numbers, self.active_set.species)
-            return kernel_forces(neighbors_of(self.terms, atoms), found.kernels, found)[3]["grade"]
+            return kernel_forces(neighbors_of(self.terms, atoms), found.kernels, found).numbers["grade"]
         with one_blas_thread():
             grades = self.active_set.grades(self.active_set.rows_of(self, atoms))
         return grades if self.active_set.mode == "neighborhood" else float(grades[0])

@@ -10,8 +10,10 @@ from kernelff.io.checkpoint import frame_bytes
 from kernelff.io.safe_file import read_checked, write_checked
 from kernelff.md.state import State
 from kernelff.potential import Potential
+from kernelff.terms import under
 
 _KIND = "molecular dynamics checkpoint"
+_OBSERVED = "observed."
 
 
 class MDCheckpoint:
@@ -28,7 +30,7 @@ class MDCheckpoint:
         self.path, self.owner = Path(path), owner
 
     def load(self):
-        """(state, sizes of the files), or None without a file.
+        """(state, sizes of the files, arrays of the observables), or None without a file.
 
         Raises
         ------
@@ -40,20 +42,23 @@ class MDCheckpoint:
         numbers, arrays = read_checked(self.path, _KIND)
         if numbers["fingerprint"] != self.owner:
             raise ValueError(
-                f"checkpoint: {str(self.path)!r} belongs to a run of other atoms, another potential or other settings. "
-                "Give another path, or start anew (resume=False, --restart)."
+                f"checkpoint: {str(self.path)!r} belongs to a run of other atoms, another potential, other settings or "
+                "other observables. Give another path, or start anew (resume=False, --restart)."
             )
-        return State.from_arrays(numbers["state"], arrays), numbers["sizes"]
+        observed = under(_OBSERVED, arrays)
+        own = {name: array for name, array in arrays.items() if not name.startswith(_OBSERVED)}
+        return State.from_arrays(numbers["state"], own), numbers["sizes"], observed
 
-    def save(self, state, sizes):
+    def save(self, state, sizes, observed):
         """Replace the file by the present state."""
         numbers, arrays = state.to_arrays()
+        arrays |= {f"{_OBSERVED}{name}": array for name, array in observed.items()}
         write_checked(self.path, _KIND, {"fingerprint": self.owner, "state": numbers, "sizes": sizes}, arrays)
 
 
-def fingerprint(atoms, potential, settings, steps, intervals):
-    """Hash of all that decides where the atoms go; steps count where a ramp ends with them."""
-    known = [settings.to_dict(), list(intervals), steps if settings.ramps else None]
+def fingerprint(atoms, potential, settings, steps, intervals, observed=()):
+    """Hash of all that decides where the atoms go and what is observed; steps count where a ramp ends with them."""
+    known = [settings.to_dict(), list(intervals), steps if settings.ramps else None, *observed]
     digest = hashlib.sha256(json.dumps(known, sort_keys=True).encode())
     digest.update(frame_bytes(atoms))
     for array in (atoms.get_momenta(), atoms.get_masses(), [c.index for c in atoms.constraints if hasattr(c, "index")]):

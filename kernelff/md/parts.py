@@ -7,14 +7,14 @@ import numpy as np
 from ase import Atoms
 
 from kernelff.assembly import term_columns
-from kernelff.potential import Potential, baseline_results
+from kernelff.potential import Potential, baseline_results, has_virials
 
 
 class Parts(NamedTuple):
     """A potential as the compiled loop takes it."""
 
     kernels: list  # objects with `address`
-    rest: object  # callable (positions, cell) -> energy, forces, virial, or None
+    rest: object  # callable (positions, cell, of_atoms) -> energy, forces, virial, or None
     cutoff: float  # Å, of the kernels
     e0: dict  # atomic number -> eV, in neither of the two
 
@@ -29,7 +29,7 @@ def parts_of(potential):
     Returns
     -------
     Parts
-        With `rest` = None or a function that takes (atoms, positions, cell).
+        With `rest` = None or what gives such a function for the atoms of a run by `bound`.
     """
     if not isinstance(potential, Potential):
         return Parts([], _Rest(None, potential), 0.0, {})
@@ -59,21 +59,40 @@ class _Rest:
     def __init__(self, potential, baseline):
         self.potential, self.baseline = potential, baseline
 
+    @property
+    def has_virials(self):
+        """Whether all parts know the virials of atoms."""
+        return all(has_virials(part) for part in (self.potential, self.baseline) if part is not None)
+
     def bound(self, atoms):
-        """Function (positions, cell) -> energy, forces, virial (NaN where there is none) of these atoms."""
+        """Function (positions, cell, of_atoms) -> energy, forces, virial (NaN where there is none) of these atoms.
+
+        With `of_atoms` also their local energies, without those of isolated atoms, and virials (n_atoms, 3, 3).
+        """
         frame = Atoms(atoms.numbers, cell=atoms.cell, pbc=atoms.pbc)
         cell_given = atoms.cell.array.any(axis=1)
 
-        def compute(positions, cell):
+        def compute(positions, cell, of_atoms=False):
             frame.set_cell(np.where(cell_given[:, None], cell, 0.0))
             frame.positions = positions
-            energy, forces, virial = 0.0, 0.0, 0.0
+            energy, forces, virial, energies, virials = 0.0, 0.0, 0.0, 0.0, 0.0
             for part in (self.potential, self.baseline):
                 if part is not None:
                     with warnings.catch_warnings():
                         warnings.simplefilter("ignore", UserWarning)  # said once, at the start
-                        found = baseline_results(part, frame)
+                        found = baseline_results(part, frame, of_atoms)
                     energy, forces, virial = energy + found.energy, forces + found.forces, virial + found.virial
-            return energy, forces, virial
+                    if of_atoms:
+                        energies, virials = energies + found.energies - _isolated(part, frame), virials + found.virials
+            return (energy, forces, virial, energies, virials) if of_atoms else (energy, forces, virial)
 
         return compute
+
+
+def _isolated(part, atoms):
+    """Energies of the isolated atoms in the local energies of a part, (n_atoms,), eV."""
+    total, part = np.zeros(len(atoms)), getattr(part, "potential", part)
+    while isinstance(part, Potential):
+        total += [part.e0[int(z)] for z in atoms.numbers]
+        part = getattr(part.baseline, "potential", part.baseline)
+    return total

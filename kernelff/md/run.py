@@ -1,10 +1,11 @@
 """Molecular dynamics in one call."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from ase import Atoms
 
+from kernelff.md.observables import Observers
 from kernelff.md.settings import MDSettings
 from kernelff.md.simulation import Simulation
 from kernelff.progress import as_callback
@@ -27,6 +28,8 @@ class MDResult:
         and barostat hold), pressure_GPa and volume_A3 (NaN where there is none); with `uncertainty` the largest and the
         mean of its numbers.
     ns_per_day : float
+    observables : dict of str -> ObservableResult
+        What was observed: numbers with errors, data, and their pictures by ``figure()``.
     """
 
     atoms: Atoms
@@ -34,6 +37,7 @@ class MDResult:
     forces: np.ndarray
     thermo: dict
     ns_per_day: float
+    observables: dict = field(default_factory=dict)
 
 
 def run(
@@ -57,6 +61,10 @@ def run(
     checkpoint=None,
     checkpoint_every=None,
     resume=True,
+    observe=(),
+    observe_every=10,
+    observe_from=0,
+    observables=None,
     threads=1,
     skin=0.5,
     max_force=1000.0,
@@ -110,6 +118,14 @@ def run(
         each, so that runs of other intervals agree to rounding.
     resume : bool
         Go on where the checkpoint is, with the same bits as without the stop; False starts anew and overwrites.
+    observe : sequence of str or observable
+        What to gather while the run goes on: "rdf", "msd", "vacf", "stress", "heat_flux", "uncertainty", or objects
+        with options such as kff.md.RDF(cutoff=6.0) and kff.md.VACF(every=4). It does not change the run, and memory
+        does not grow with its length; checkpoints keep what was gathered.
+    observe_every, observe_from : int
+        Steps between samples, and the step from which on they are taken, after equilibration.
+    observables : path-like, optional
+        Where to write what was found when the run is over (.json); a picture of each stands beside it.
     threads : int
         The same number gives the same bits, others agree to rounding. Each has at least 48 atoms: few take fewer.
     skin : float
@@ -136,7 +152,8 @@ def run(
     Raises
     ------
     ValueError
-        For arguments that mean nothing, unknown species, broken geometry, or a checkpoint of another run.
+        For arguments that mean nothing, unknown species, broken geometry, a checkpoint of another run, or something to
+        observe that the frame or the potential does not have.
     MDStopped
         If a guard rail stopped the run. The last checkpoint is kept.
     OSError
@@ -151,8 +168,10 @@ def run(
     simulation = Simulation(
         atoms, potential, settings, steps, trajectory, thermo, checkpoint,
         (trajectory_every, thermo_every, checkpoint_every), threads,
+        Observers(observe, observe_every, observe_from, observables),
     )  # fmt: skip
     with as_callback(progress, "molecular dynamics", unit="steps") as callback:
         rate = simulation.go(resume, callback)
-    frame = simulation.frame()
-    return MDResult(frame["atoms"], frame["energy"], frame["forces"], simulation.table(), rate)
+    frame, found = simulation.frame(), simulation.observers.results()
+    simulation.observers.write(found)
+    return MDResult(frame["atoms"], frame["energy"], frame["forces"], simulation.table(), rate, found)

@@ -10,6 +10,7 @@ from kernelff._md import Stopped
 from kernelff.md.checkpoint import MDCheckpoint, fingerprint
 from kernelff.md.files import THERMO, ExtendedXYZ, read_thermo, thermo_file, thermo_line, trajectory_file
 from kernelff.md.guards import explained, pressure_of
+from kernelff.md.observables import Observers
 from kernelff.md.parts import parts_of
 from kernelff.md.state import forces_of, freedom_of, make_system, start_state, state_of
 from kernelff.md.watch import Watch
@@ -21,7 +22,9 @@ _SECONDS = 0.1  # of compiled code at a time: Ctrl-C works in between
 class Simulation:
     """One run; see `run` for the parameters."""
 
-    def __init__(self, atoms, potential, settings, steps, trajectory, thermo, checkpoint, every, threads):
+    def __init__(
+        self, atoms, potential, settings, steps, trajectory, thermo, checkpoint, every, threads, observers=None
+    ):
         potential = getattr(potential, "potential_", potential)
         self.every = _checked_intervals(every, len(atoms))
         self.steps, self.threads = _whole("steps", steps, 0), _whole("threads", threads, 1)
@@ -40,8 +43,10 @@ class Simulation:
         self.freedom = freedom_of(self.atoms, settings)
         self.files = {} if trajectory is None else {"trajectory": trajectory_file(trajectory)}
         self.files |= {} if thermo is None else {"thermo": thermo_file(thermo, self.columns)}
-        owner = fingerprint(atoms, potential, settings, self.steps, self.every)
-        path = _checkpoint_path(checkpoint, trajectory, thermo)
+        self.observers = observers or Observers()
+        self.observers.begin(self.atoms, settings, potential, self.parts)
+        owner = fingerprint(atoms, potential, settings, self.steps, self.every, self.observers.settings())
+        path = _checkpoint_path(checkpoint, trajectory, thermo, self.observers.path)
         self.checkpoint = None if path is None else MDCheckpoint(path, owner)
         self.rows, self.system, self.saved = [], None, None
 
@@ -62,28 +67,30 @@ class Simulation:
                 _close(file)
 
     def _begin(self, found):
-        state, sizes = found or (self.start, {})
+        state, sizes, observed = found or (self.start, {}, None)
         if state.step > self.steps:
             raise ValueError(f"steps: the checkpoint is at step {state.step}, beyond {self.steps}. Give more steps.")
-        self._place(state)
+        self._place(state, found is None and self.observers.want_virials(state.step))
         self.saved = state.step if found else None
         for name, file in self.files.items():
             file.open(sizes.get(name))
         if found is None:
             self._record(0)
             self._save()
-        elif "thermo" in self.files:
+            return self.system.step
+        self.observers.restore(observed)
+        if "thermo" in self.files:
             table = read_thermo(self.files["thermo"].path)
             self.rows = [dict(zip(self.columns, row, strict=True)) for row in zip(*table.values(), strict=True)]
         return self.system.step
 
-    def _place(self, state):
+    def _place(self, state, of_atoms=False):
         """The system at a state. A checkpoint passes here too, so that a run that goes on and one that starts from
         the file are in the same order, with the same list, and stay the same to the last bit."""
         self.system = make_system(
             self.atoms, state, self.parts, self.settings, self.steps, self.threads, self.start.cell, self.watch
         )
-        self._guarded(self.system.compute)
+        self._guarded(self.system.compute, of_atoms)
 
     def _guarded(self, call, *arguments):
         try:
@@ -95,9 +102,10 @@ class Simulation:
     def _loop(self, step, progress):
         began, first, chunk, rate = time.perf_counter(), step, 1, 0.0
         while step < self.steps:
-            n = min([chunk, self.steps - step, *(every - step % every for every in self.every)])
+            ends = (every - step % every for every in self.every)
+            n = min([chunk, self.steps - step, self.observers.steps_left(step), *ends])
             start = time.perf_counter()
-            self._guarded(self.system.run, n)
+            self._guarded(self.system.run, n, self.observers.want_virials(step + n))
             spent = max(time.perf_counter() - start, 1e-6)
             chunk = int(min(max(n * _SECONDS / spent, 1), 2 * max(chunk, n), 10**6))
             step += n
@@ -119,12 +127,13 @@ class Simulation:
                 self.files["thermo"].write(thermo_line(self.rows[-1]))
         if "trajectory" in self.files and step % self.every[0] == 0:
             self.files["trajectory"].write_frame(self.frame())
+        self.observers.sample(self.system)
 
     def _save(self):
         sizes = {name: file.settle() for name, file in self.files.items()}
         if self.checkpoint is not None:
             state = state_of(self.system)
-            self.checkpoint.save(state, sizes)
+            self.checkpoint.save(state, sizes, self.observers.state())
             self.saved = state.step
             self._place(state)
 
@@ -195,10 +204,12 @@ class Simulation:
         )
 
     def _refuse_to_overwrite(self):
-        for name, file in self.files.items():
-            if file.path.is_file():
+        paths = {name: file.path for name, file in self.files.items()}
+        paths |= {"observables": self.observers.path} if self.observers.path else {}
+        for name, path in paths.items():
+            if path.is_file():
                 raise ValueError(
-                    f"{name}: {file.path} exists and has no checkpoint to go on from. Give another path, or start anew "
+                    f"{name}: {path} exists and has no checkpoint to go on from. Give another path, or start anew "
                     "and overwrite it (resume=False, --restart)."
                 )
 
@@ -210,9 +221,9 @@ def _close(file):
         pass
 
 
-def _checkpoint_path(checkpoint, trajectory, thermo):
+def _checkpoint_path(checkpoint, *beside):
     if checkpoint is None:
-        beside = trajectory if trajectory is not None else thermo
+        beside = next((path for path in beside if path is not None), None)
         return None if beside is None else Path(beside).with_suffix(".checkpoint")
     return Path(checkpoint)
 

@@ -232,8 +232,8 @@ def _unsorted(compute, order):
     """The same function for atoms in the system's order."""
     place = np.argsort(order)
 
-    def function(positions, cell):
-        energy, forces, virial = compute(positions[place], cell)
-        return energy, np.asarray(forces)[order], virial
+    def function(positions, cell, of_atoms):
+        energy, forces, virial, *others = compute(positions[place], cell, of_atoms)
+        return energy, np.asarray(forces)[order], virial, *(values[order] for values in others)
 
     return function

@@ -137,8 +137,34 @@ static void run_uncertain(const md_loops *loops, int threads)
     uncertainty_free(&block);
 }
 
+/* Energies and virials of the atoms sum to those of the system, at the start and at the last step of a run alone. */
+static void atoms_alone(const md_loops *loops, int threads)
+{
+    static double energies[MOST], virials[12 * MOST] __attribute__((aligned(64)));
+    md_system s = crystal(3, 0.1, threads);
+    stages(&s, 4, verlet);
+    for (int again = 0; again < 3; again++) {
+        s.energies = again == 1 ? NULL : energies, s.virials = again == 1 ? NULL : virials;
+        int status = again ? loops->run(&s, 5) : loops->compute(&s);
+        double energy = 0.0, virial[12] = {0}, worst = 0.0;
+        for (int64_t i = 0; i < s.n; i++) {
+            energy += energies[i];
+            for (int c = 0; c < 12; c++)
+                virial[c] += virials[12 * i + c];
+        }
+        for (int c = 0; c < 9; c++)
+            worst = fmax(worst, fabs(virial[4 * (c / 3) + c % 3] - s.virial[c]));
+        if (again == 1)
+            expect(!status && fabs(energy - s.energy) > 1e-12, "nothing of atoms where it is not wanted");
+        else
+            expect(!status && fabs(energy - s.energy) < 1e-10 && worst < 1e-10, "atoms sum to the whole");
+    }
+    loops->release(&s);
+}
+
 static void run_all(const md_loops *loops, int threads)
 {
+    atoms_alone(loops, threads);
     for (int shape = 0; shape < 3; shape++) { /* crystal, small skewed cell, slab */
         md_system s = crystal(shape == 1 ? 1 : 3, shape == 1 ? 0.6 : 0.0, threads);
         s.periodic[2] = shape != 2;

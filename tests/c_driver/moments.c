@@ -140,7 +140,7 @@ int main(int argc, char **argv)
     centre_pairs pairs = {at("first", 'q'), at("j", 'q'), at("vectors", 'd'), at("species", 'i'), 0, n_atoms};
     centre_term term = {kernel, &plan, 0.0};
     double *energies = calloc((size_t)n_atoms + 1, sizeof(double)), *forces = calloc(3 * (size_t)n_atoms + 1, sizeof(double));
-    force_sums sums = {energies, forces, {0.0}, -1};
+    force_sums sums = {energies, forces, {0.0}, NULL, -1};
     if (force_loops_find(argv[3])->of_list(&term, 1, &pairs, &sums, NULL))
         stop("no memory for", "forces");
     for (int64_t i = 0; i < n_atoms; i++)
