@@ -163,7 +163,7 @@ def _curves(found):
     if "barrier" in found:
         curves["barrier"] = {"energies": found["barrier"].energies}
     if "phonons" in found:
-        names = ("distances", "frequencies", "labels", "dos_frequencies", "dos")
+        names = ("distances", "frequencies", "frequencies_std", "labels", "dos_frequencies", "dos")
         curves["phonons"] = {name: getattr(found["phonons"], name) for name in names}
     return {kind: {name: _plain(values) for name, values in parts.items()} for kind, parts in curves.items()}
 

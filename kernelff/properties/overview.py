@@ -125,7 +125,7 @@ def survey(
         "barrier": lambda crystal: barrier(
             *vacancy_jump(crystal, min_length=min_length), calculator, error_bars=True
         ),
-        "phonons": lambda crystal: phonons(crystal, calculator, min_length=min_length),
+        "phonons": lambda crystal: phonons(crystal, calculator, min_length=min_length, error_bars=True),
     }  # fmt: skip
     for kind in (kind for kind in KINDS if kind in what):
         say(f"computing {kind}")
@@ -199,9 +199,9 @@ def _barrier_rows(found):
 
 def _phonon_rows(found):
     return [
-        PropertyRow("phonons", "highest frequency", "THz", found.highest),
+        PropertyRow("phonons", "highest frequency", "THz", found.highest, found.highest_std),
         PropertyRow("phonons", "lowest frequency", "THz", found.lowest, remark=found.lowest_point),
-        PropertyRow("phonons", "zero-point energy", "eV/atom", found.zero_point_energy),
+        PropertyRow("phonons", "zero-point energy", "eV/atom", found.zero_point_energy, found.zero_point_energy_std),
     ]
 
 

@@ -96,7 +96,8 @@ _TEXT = (
 )
 _EOS_CAPTION = "Points with error bars of one standard deviation of their own energy; line: Birch-Murnaghan fit."
 _PHONON_CAPTION = (
-    "Phonon bands along the path through the Brillouin zone, and density of states. Imaginary: below zero."
+    "Phonon bands along the path through the Brillouin zone, and density of states. Imaginary: below zero. Shaded: one "
+    "standard deviation of each band to both sides, where the model has error bars."
 )
 
 
@@ -142,8 +143,12 @@ def phonon_bands(found):
     canvas = Canvas(figsize=(11, 4.6), layout="constrained")
     left, right = canvas.subplots(1, 2, width_ratios=(3.2, 1), sharey=True)
     ticks, names = [], []
-    for distances, frequencies, (a, b) in zip(found.distances, found.frequencies, found.labels, strict=True):
+    stds = found.frequencies_std or [None] * len(found.labels)
+    for distances, frequencies, std, (a, b) in zip(found.distances, found.frequencies, stds, found.labels, strict=True):
         left.plot(distances, frequencies, color=SERIES[0], lw=1.4)
+        for band in range(0 if std is None else frequencies.shape[1]):
+            middle, width = frequencies[:, band], std[:, band]
+            left.fill_between(distances, middle - width, middle + width, color=SERIES[0], alpha=0.2, lw=0)
         a, b = (name.replace("G", "Γ") for name in (a, b))
         if not names:
             ticks, names = [distances[0]], [a]
