@@ -5,10 +5,10 @@ Velocity Verlet conserves not the energy H but, to order dt^2, the modified ener
     H + dt^2 [ v.H''v / 12 - |M^-1/2 F|^2 / 24 ],   H''v the change of -F along v,
 
 (E. Hairer, C. Lubich, G. Wanner, Acta Numerica 12, 399 (2003), doi:10.1017/S0962492902000144). H fluctuates by dt^2
-around it, so that slopes of the modified energy are some hundred times sharper. Both are fitted by a line in each of ten
-blocks of the run: mean slope and its standard error. The forces of a potential with a cutoff function (r_c - r)^2 have a
-kink at r_c, which the expansion in dt does not know of: each pair that crosses r_c shifts the modified energy by a
-little, up or down, and it walks at random. `--smooth` takes a model of the same form whose radial functions end as
+around it, so that slopes of the modified energy are some hundred times sharper. Both are fitted by a line in each of
+ten blocks of the run: mean slope and its standard error. The forces of a potential with a cutoff function (r_c - r)^2
+have a kink at r_c, which the expansion in dt does not know of: each pair that crosses r_c shifts the modified energy by
+a little, up or down, and it walks at random. `--smooth` takes a model of the same form whose radial functions end as
 (r_c - r)^3, refitted to the bundled silicon set: the walk is gone.
 
     python benchmarks/md_conservation.py si.kff [--ns 1] [--timesteps 1] [--smooth]

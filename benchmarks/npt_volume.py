@@ -1,8 +1,8 @@
 """Are volumes at constant pressure those of theory, and those of ASE's Martyna-Tobias-Klein dynamics?
 
 A crystal of silicon by a fitted model at one temperature and zero pressure: mean volume, and its variance as a bulk
-modulus, B = kT <V> / <dV^2>, with errors from blocks. Beside them: ASE's `IsotropicMTKNPT` and `MTKNPT` (flexible) [1]_ on the same potential, and B
-from the pressures of runs at two fixed volumes, B = -V dP/dV, which no barostat has touched.
+modulus, B = kT <V> / <dV^2>, with errors from blocks. Beside them: ASE's `IsotropicMTKNPT` and `MTKNPT` (flexible) [1]_
+on the same potential, and B = -V dP/dV from the pressures of runs at two fixed volumes, which no barostat has touched.
 
     python benchmarks/npt_volume.py si.kff [--temperature 600] [--ps 400] [--ase 100]
 

@@ -103,8 +103,8 @@ class ElasticCell:
         return tensor.ravel()[[0, 4, 8, 5, 2, 1]] / volume
 
     def mean_shape_energy(self, cell):
-        """Exact, over log stretches a + b + c = 0: flat where edges keep their directions; where they turn the invariant
-        measure of positive definite matrices, |sinh(a - b) sinh(b - c) sinh(c - a)|."""
+        """Exact, over log stretches a + b + c = 0: flat where edges keep their directions; where they turn with the
+        invariant measure of positive definite matrices, |sinh(a - b) sinh(b - c) sinh(c - a)|."""
         if cell == "isotropic":
             return 0.0
         a, b = np.meshgrid(*[np.linspace(-0.6, 0.6, 601)] * 2)

@@ -14,6 +14,8 @@ from kernelff.cli.data import TYPES_HELP
 from kernelff.io import read_raw_frames
 from kernelff.io.mtp import SUFFIXES
 
+_MOST_ATOMS = 1e8
+
 
 @guarded
 def md(
@@ -44,13 +46,16 @@ def md(
     max_force: Annotated[float, typer.Option(help="Stop beyond this force, eV/Å.")] = 1000.0,
     max_step: Annotated[float, typer.Option(help="Stop beyond this displacement in a step, Å.")] = 0.5,
     min_distance: Annotated[float, typer.Option(help="Stop when two atoms are closer, Å.")] = 0.3,
+    max_temperature: Annotated[float | None, typer.Option(help="Stop beyond it, K; 10 times the target.")] = None,
 ):  # fmt: skip
     """Run molecular dynamics; a run that was stopped or killed goes on with the same command."""
     temperature, pressure = _numbers("--temperature", temperature, (1, 2)), _numbers("--pressure", pressure, (1, 2))
     potential = kernelff.load(model, species=species if model.suffix.lower() in SUFFIXES else None)
     atoms = read_raw_frames(start, species=species)[-1]
     if repeat is not None:
-        atoms = atoms.repeat(tuple(int(n) for n in _numbers("--repeat", repeat, (3,))))
+        atoms = atoms.repeat(_copies(repeat, len(atoms)))
+    if output.resolve() == start.resolve():
+        raise ValueError(f"--output {output}: that is the file of the start. Give another path")
     elements = ", ".join(chemical_symbols[z] for z in sorted(set(atoms.numbers)))
     console.print(f"{len(atoms)} atoms ({elements}), {ensemble}")
     began = time.perf_counter()
@@ -59,7 +64,7 @@ def md(
         thermostat=thermostat, thermostat_time=thermostat_time, cell=cell, barostat_time=barostat_time, seed=seed,
         trajectory=output, trajectory_every=every, thermo=output.with_suffix(".csv"), thermo_every=thermo_every,
         checkpoint_every=checkpoint_every, resume=not restart, threads=threads, max_force=max_force, max_step=max_step,
-        min_distance=min_distance, progress=console.is_terminal,
+        min_distance=min_distance, max_temperature=max_temperature, progress=console.is_terminal,
     )  # fmt: skip
     if not result.ns_per_day:
         note(f"the run is complete at step {steps}; give more --steps to go on, or --restart")
@@ -79,6 +84,14 @@ def _numbers(option, text, counts):
     if len(numbers) not in counts:
         raise ValueError(f"{option} {text}: give {' or '.join(map(str, counts))} numbers, separated by commas")
     return numbers if len(numbers) > 1 else numbers[0]
+
+
+def _copies(text, n_atoms):
+    """Three whole numbers >= 1 of a text like 4,4,4, for a cell of so many atoms."""
+    copies = _numbers("--repeat", text, (3,))
+    if not all(n >= 1 and n.is_integer() for n in copies) or n_atoms * np.prod(copies) > _MOST_ATOMS:
+        raise ValueError(f"--repeat {text}: give whole numbers >= 1 that make at most {_MOST_ATOMS:g} atoms, as 4,4,4")
+    return tuple(int(n) for n in copies)
 
 
 def _show(result, seconds):

@@ -52,8 +52,8 @@ class MDCheckpoint:
 
 
 def fingerprint(atoms, potential, settings, steps, intervals):
-    """Hash of all that decides where the atoms go; steps count where a ramp ends with them."""
-    known = [settings.to_dict(), list(intervals), steps if settings.ramps else None]
+    """Hash of all that decides where the atoms go; steps count where a ramp ends with them, guard rails do not."""
+    known = [settings.to_dict(guards=False), list(intervals), steps if settings.ramps else None]
     digest = hashlib.sha256(json.dumps(known, sort_keys=True).encode())
     digest.update(frame_bytes(atoms))
     for array in (atoms.get_momenta(), atoms.get_masses(), [c.index for c in atoms.constraints if hasattr(c, "index")]):

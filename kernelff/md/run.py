@@ -62,6 +62,7 @@ def run(
     max_step=0.5,
     min_distance=0.3,
     max_volume_change=3.0,
+    max_temperature=None,
     progress=False,
 ):
     """Run molecular dynamics in compiled code.
@@ -112,6 +113,9 @@ def run(
         Å, of the neighbour list.
     max_force, max_step, min_distance, max_volume_change : float
         Guard rails: eV/Å, Å per step, Å, factor on the volume. Beyond them the run stops.
+    max_temperature : float, optional
+        K, looked at with every line of the thermo table: a guard rail against heating that is too slow for the others.
+        By default ten times the highest temperature asked for, 1000 K at least, and more where atoms are few.
     progress : bool or callable
         True shows a bar; or a function (steps done, steps).
 
@@ -132,6 +136,7 @@ def run(
         ensemble, temperature, pressure, thermostat, cell, timestep=timestep, thermostat_time=thermostat_time,
         barostat_time=barostat_time, seed=seed, skin=skin, max_force=max_force, max_step=max_step,
         min_distance=min_distance, max_volume_change=max_volume_change,
+        max_temperature=max_temperature,
     )  # fmt: skip
     simulation = Simulation(
         atoms, potential, settings, steps, trajectory, thermo, checkpoint,
