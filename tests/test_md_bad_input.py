@@ -152,29 +152,27 @@ def test_settings_that_mean_nothing(settings, message, potential):
 
 
 def test_atoms_that_heat_up(potential, tmp_path):
-    """Forces that push along the velocities heat slowly: neither force nor step is large."""
+    """A calculator whose forces are not the slopes of any energy turns the atoms faster and faster, by small forces."""
 
-    class Pushing:
-        before = None
-
+    class Vortex:
         def get_potential_energy(self, atoms=None, **_):
             return 0.0
 
         def get_forces(self, atoms=None):
-            step = np.zeros((32, 3)) if self.before is None else atoms.positions - self.before
-            self.before = atoms.positions.copy()
-            return 3.0 * step
+            arms = atoms.positions - copper().positions
+            return 0.1 * np.cross([0, 0, 1], arms) - 0.5 * arms
 
         def get_stress(self, atoms=None):
             return np.zeros(6)
 
-    settings = {"temperature": 300, "thermo_every": 10, "trajectory": tmp_path / "run.xyz", "min_distance": 0.0}
+    settings = {"thermo_every": 10, "trajectory": tmp_path / "run.xyz", "min_distance": 0.0}
+    atoms = Atoms(copper(), pbc=False)
     with pytest.raises(MDStopped, match=r"have \S+ K, more than max_temperature 900.*timestep \(1 fs\)") as stopped:
-        kff.md.run(copper(), Pushing(), steps=5000, max_temperature=900, **settings)
-    assert stopped.value.reason == "temperature" and 0 < stopped.value.step < 5000
+        kff.md.run(atoms, Vortex(), temperature=300, steps=20_000, max_temperature=900, **settings)
+    assert stopped.value.reason == "temperature" and 0 < stopped.value.step < 20_000
     assert (tmp_path / "run.stopped.xyz").exists() and (tmp_path / "run.checkpoint").exists()
-    with pytest.raises(MDStopped, match="default of max_temperature"):
-        kff.md.run(copper(), Pushing(), steps=10_000, resume=False, **settings)
+    with pytest.raises(MDStopped, match=r"default of max_temperature, 1.2\S+e\+04"):  # 10 (1 + 20/90) 1000 K
+        kff.md.run(atoms, Vortex(), temperature=300, steps=20_000, resume=False, **settings)
 
 
 def test_atoms_that_are_close_beyond_the_reach_of_every_kernel(potential):
