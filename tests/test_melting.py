@@ -88,6 +88,25 @@ def test_a_guess_that_is_far_too_hot(potential, crystal):
         melting_point(crystal, potential, 4000, **SMALL | {"preparation": 2.0})
 
 
+def test_a_run_that_fails(potential, crystal):
+    with pytest.raises(
+        RuntimeError, match=r"30000K-solid, a run on the way to the melting point: The run stopped"
+    ) as e:
+        melting_point(crystal, potential, 30_000, **SMALL)
+    assert "is kept" not in str(e.value)  # it is not, without a folder
+
+
+def test_room_for_the_liquid(crystal):
+    atoms = crystal.repeat((1, 1, 4))
+    stretched = coexistence.with_room(atoms, 1.2)
+    low = atoms.get_scaled_positions()[:, 2] < 0.5
+    assert np.array_equal(stretched.positions[low], atoms.positions[low])
+    assert stretched.cell.array[2, 2] == pytest.approx(1.1 * atoms.cell.array[2, 2])
+    assert stretched.constraints[0].index.tolist() == np.flatnonzero(low).tolist()
+    gaps = np.diff(np.unique(stretched.positions[:, 2].round(6)))
+    assert gaps.min() == pytest.approx(5.5 / 4) and gaps.max() == pytest.approx(1.2 * 5.5 / 4)
+
+
 def shares(monkeypatch, boundaries):
     """Coexistence whose outcome is that of a melting point between these temperatures; the guesses it was asked for."""
     asked = []

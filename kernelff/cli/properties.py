@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 import re
 from dataclasses import asdict
 from pathlib import Path
@@ -129,6 +130,8 @@ def parse_potentials(text):
         symbol, _, value = item.partition("=")
         try:
             found[symbol.strip()] = float(value)
+            if not math.isfinite(found[symbol.strip()]):
+                raise ValueError
         except ValueError:
             raise ValueError(f"--mu {text}: {item!r} is not symbol=energy; write Ga=-3.1,As=-4.5") from None
     return found

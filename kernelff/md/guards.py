@@ -4,11 +4,11 @@ from ase import units
 
 
 class MDStopped(RuntimeError):
-    """A guard rail stopped the run; `reason`, `atoms` (indices) and `step` say where."""
+    """A guard rail stopped the run; `reason`, `atoms` (indices) and `step` say where, `what` without files kept."""
 
     def __init__(self, message, reason, atoms, step):
         super().__init__(message)
-        self.reason, self.atoms, self.step = reason, atoms, step
+        self.reason, self.atoms, self.step, self.what = reason, atoms, step, message
 
 
 def explained(stopped, atoms, step, settings, volume):

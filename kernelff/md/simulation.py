@@ -190,7 +190,8 @@ class Simulation:
                 kept += f" The frame could not be written to {path}."
             finally:
                 _close(file)
-        return type(reason)(f"{reason}{kept}", reason.reason, reason.atoms, reason.step)
+        reason.args = (f"{reason}{kept}",)
+        return reason
 
     def _told(self, error):
         path = error.filename or ", ".join(str(file.path) for file in self.files.values())

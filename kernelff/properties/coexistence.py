@@ -12,6 +12,7 @@ from ase import Atoms, units
 from ase.constraints import FixAtoms
 from ase.io import read
 
+from kernelff.md import MDStopped
 from kernelff.md import run as run_md
 from kernelff.md.files import read_thermo
 from kernelff.neighbors import nearest_distance
@@ -62,18 +63,27 @@ class Runs:
     def __init__(self, folder, potential, pressure, timestep, seed, threads):
         self.folder, self.potential, self.pressure = Path(folder), potential, float(pressure)
         self.timestep, self.settings = timestep, {"seed": seed, "threads": threads, "timestep": timestep}
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(f"folder: {folder} cannot be made ({error.strerror}). Give another.") from error
 
     def __call__(self, name, atoms, ensemble, temperature, ps, cell=None, times=1):
         """(MDResult, frames) of `times` times so many ps; frames stand evenly in each of them."""
         steps = self.steps(ps)
         moving = {"pressure": self.pressure, "cell": cell} if cell else {}
         path = self.folder / f"{name}.xyz"
-        result = run_md(
-            atoms, self.potential, ensemble, temperature=temperature, steps=times * steps, trajectory=path,
-            trajectory_every=max(1, steps // _N_FRAMES), thermo=path.with_suffix(".csv"), thermo_every=10,
-            **moving, **self.settings,
-        )  # fmt: skip
+        try:
+            result = run_md(
+                atoms, self.potential, ensemble, temperature=temperature, steps=times * steps, trajectory=path,
+                trajectory_every=max(1, steps // _N_FRAMES), thermo=path.with_suffix(".csv"), thermo_every=10,
+                **moving, **self.settings,
+            )  # fmt: skip
+        except MDStopped as stopped:
+            raise RuntimeError(
+                f"{name}, a run on the way to the melting point: {stopped.what} In a hot one the model does not hold: "
+                "take a lower overheat, or a shorter timestep; else another guess."
+            ) from stopped
         # The table of the file and not that in memory, which has more digits: what follows is the same after a stop.
         return replace(result, thermo=read_thermo(path.with_suffix(".csv"))), read(path, ":")
 
@@ -156,7 +166,9 @@ class Coexistence:
         solid = runs.pure(f"{name}-solid", start, guess, cell.preparation)
         liquid = molten(runs, name, at_volume(start, solid.volume), guess, cell)
         phases = phases_of(solid.frames, liquid.frames, guess)
-        joined = half_molten(runs, name, at_volume(start, solid.volume), guess, cell)
+        joined = half_molten(
+            runs, name, with_room(at_volume(start, solid.volume), liquid.volume / solid.volume), guess, cell
+        )
         time, temperatures, frames = at_constant_enthalpy(runs, f"{name}-both", joined, guess, cell.length)
         return cls(phases, start, liquid.atoms, time, temperatures, frames, phases.share(frames))
 
@@ -185,15 +197,28 @@ def molten(runs, name, atoms, guess, cell):
     return runs.pure(f"{name}-liquid", cool.atoms, guess, cell.preparation)
 
 
+def with_room(atoms, ratio):
+    """A copy whose upper half, along LONG, is stretched to so many times its volume: room for the liquid.
+
+    At the solid's density most liquids are under a pressure at which they would freeze before the cell gives way.
+    """
+    heights = atoms.get_scaled_positions()[:, LONG]
+    stretched, long = atoms.copy(), atoms.cell.array[LONG]
+    stretched.positions += np.outer(np.maximum(heights - 0.5, 0.0) * (ratio - 1.0), long)
+    cell = atoms.cell.array.copy()
+    cell[LONG] = 0.5 * (1.0 + ratio) * long
+    stretched.set_cell(cell)
+    stretched.set_constraint(FixAtoms(mask=heights < 0.5))
+    return stretched
+
+
 def half_molten(runs, name, atoms, guess, cell):
-    """One half melted while the other is held, cooled, and the whole let go at constant temperature and pressure."""
-    held = FixAtoms(mask=atoms.get_scaled_positions()[:, LONG] < 0.5)
-    atoms.set_constraint(held)
+    """What is not held melted and cooled, then all let go at constant temperature and pressure."""
     hot, _ = runs(f"{name}-half-hot", atoms, "nvt", cell.overheat * guess, cell.preparation)
     cool, _ = runs(f"{name}-half-cool", hot.atoms, "nvt", guess, cell.preparation / 2)
     joined = cool.atoms.copy()
     joined.set_constraint()
-    joined.set_momenta(joined.get_momenta() * 0.0)  # those held have none: drawn for all
+    joined.set_momenta(np.zeros((len(joined), 3)))  # those held have none: drawn anew for all
     joined, _ = runs(f"{name}-joined", joined, "npt", guess, cell.preparation / 2, "anisotropic")
     joined = joined.atoms
     masses = joined.get_masses()[:, None]

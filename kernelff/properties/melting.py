@@ -118,9 +118,7 @@ def melting_point(
     ValueError
         For arguments that mean nothing.
     RuntimeError
-        If one phase eats the other in every try, or they cannot be told apart.
-    MDStopped
-        If a run fails; that of name "hot" is the one to make the liquid, see `overheat`.
+        If one phase eats the other in every try, if they cannot be told apart, or if a guard rail stops a run.
     """
     require_crystal(atoms)
     _check(guess, n_atoms, overheat, length, preparation, max_tries)

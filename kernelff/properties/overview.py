@@ -139,7 +139,7 @@ def survey(
         say(f"computing {kind}")
         try:
             result.found[kind] = parts[kind](result.crystal)
-        except (RuntimeError, ValueError) as error:
+        except (RuntimeError, ValueError, OSError) as error:
             result.failures[kind] = str(error)
             continue
         result.rows += _ROWS[kind](result.found[kind])
