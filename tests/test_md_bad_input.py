@@ -160,7 +160,7 @@ def test_atoms_that_heat_up(potential, tmp_path):
 
         def get_forces(self, atoms=None):
             arms = atoms.positions - copper().positions
-            return 0.1 * np.cross([0, 0, 1], arms) - 0.5 * arms
+            return 0.25 * np.cross([0, 0, 1], arms) - 0.5 * arms
 
         def get_stress(self, atoms=None):
             return np.zeros(6)

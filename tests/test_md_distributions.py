@@ -125,7 +125,7 @@ def gas(n=8):
 def test_volumes_and_shapes_of_an_elastic_cell(thermostat, cell):
     elastic, pressure = ElasticCell(), 0.3 * units.GPa
     cells = samples_of(
-        gas(), elastic, "npt", 1200, 8, lambda s: np.array(s.cell), thermostat=thermostat, cell=cell, pressure=0.3,
+        gas(), elastic, "npt", 800, 8, lambda s: np.array(s.cell), thermostat=thermostat, cell=cell, pressure=0.3,
         timestep=5.0, thermostat_time=40.0, barostat_time=150.0, min_distance=0.0, max_step=5.0, seed=4,
     )  # fmt: skip
     n = 8 if thermostat == "langevin" else 7

@@ -62,6 +62,30 @@ def test_a_melt(silicon):
     follow(hot, silicon, 4, 25)
 
 
+def test_the_energy_that_the_integrator_conserves(copper):
+    """Velocity Verlet keeps H + dt^2 [v.H''v / 12 - |M^-1/2 F|^2 / 24] to a higher order than H, and for long [1]_.
+
+    .. [1] E. Hairer, C. Lubich, G. Wanner, Acta Numerica 12, 399 (2003), doi:10.1017/S0962492902000144
+    """
+    atoms = bulk("Cu", cubic=True).repeat(2)
+    start = kff.md.run(atoms, copper, "langevin", temperature=300, steps=1000, seed=1).atoms
+    start.set_momenta(start.get_momenta() - start.get_momenta().mean(axis=0))
+    system, step, energies = system_of(start, copper, timestep=4.0), 1e-3, []
+    for _ in range(150):
+        system.run(40)
+        state, forces, ends = state_of(system), forces_of(system), []
+        for sign in (step, -step):
+            moved = Atoms(atoms.numbers, state.path + sign * state.velocities, cell=atoms.cell, pbc=True)
+            ends.append(copper.compute(moved).forces)
+        curvature = -(state.velocities * (ends[0] - ends[1])).sum() / (2 * step)
+        extra = curvature / 12 - (forces**2).sum() / (24 * atoms.get_masses()[0])
+        energies.append([system.conserved, system.conserved + (4.0 * units.fs) ** 2 * extra])
+    spreads = np.std(energies, axis=0)
+    assert spreads[1] < spreads[0] / 10
+    slope = np.polyfit(np.arange(150) * 160e-6, np.array(energies)[:, 1] / 32, 1)[0]  # eV/atom/ns
+    assert abs(slope) < 1e-4
+
+
 def test_a_slab(copper):
     """Periodic along the surface alone: nothing falls through the missing boundary, the momentum stays zero."""
     slab = fcc111("Cu", (3, 3, 4), a=3.6, vacuum=8.0)

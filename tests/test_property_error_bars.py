@@ -170,11 +170,11 @@ def test_phonons_of_models_drawn_from_the_posterior(fitted):
     uneven.set_masses([28.0, 70.0])
     found = phonons(uneven, plain.calculator(), min_length=5.0, mesh=1, error_bars=True)
     rng, draws, step = np.random.default_rng(0), [], 0.1  # of an sd, for the first order
-    for _ in range(24):
+    for _ in range(12):
         weights = fitted.weights + step * posterior.P @ rng.normal(size=posterior.P.shape[1])
         other = Potential(fitted.terms, weights, fitted.e0, repulsion=fitted.repulsion)
         draws.append(phonons(uneven, other.calculator(), min_length=5.0, mesh=1).frequencies[1][20])
-    assert found.frequencies_std[1][20] == pytest.approx(np.std(draws, axis=0) / step, rel=0.35)
+    assert found.frequencies_std[1][20] == pytest.approx(np.std(draws, axis=0) / step, rel=0.4)
 
 
 def test_no_error_bars_of_phonons_without_a_posterior(fitted, crystal):

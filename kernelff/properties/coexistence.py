@@ -166,9 +166,8 @@ class Coexistence:
         solid = runs.pure(f"{name}-solid", start, guess, cell.preparation)
         liquid = molten(runs, name, at_volume(start, solid.volume), guess, cell)
         phases = phases_of(solid.frames, liquid.frames, guess)
-        joined = half_molten(
-            runs, name, with_room(at_volume(start, solid.volume), liquid.volume / solid.volume), guess, cell
-        )
+        ratio = liquid.volume / solid.volume
+        joined = half_molten(runs, name, at_volume(start, solid.volume), ratio, guess, cell)
         time, temperatures, frames = at_constant_enthalpy(runs, f"{name}-both", joined, guess, cell.length)
         return cls(phases, start, liquid.atoms, time, temperatures, frames, phases.share(frames))
 
@@ -197,25 +196,12 @@ def molten(runs, name, atoms, guess, cell):
     return runs.pure(f"{name}-liquid", cool.atoms, guess, cell.preparation)
 
 
-def with_room(atoms, ratio):
-    """A copy whose upper half, along LONG, is stretched to so many times its volume: room for the liquid.
-
-    At the solid's density most liquids are under a pressure at which they would freeze before the cell gives way.
-    """
-    heights = atoms.get_scaled_positions()[:, LONG]
-    stretched, long = atoms.copy(), atoms.cell.array[LONG]
-    stretched.positions += np.outer(np.maximum(heights - 0.5, 0.0) * (ratio - 1.0), long)
-    cell = atoms.cell.array.copy()
-    cell[LONG] = 0.5 * (1.0 + ratio) * long
-    stretched.set_cell(cell)
-    stretched.set_constraint(FixAtoms(mask=heights < 0.5))
-    return stretched
-
-
-def half_molten(runs, name, atoms, guess, cell):
-    """What is not held melted and cooled, then all let go at constant temperature and pressure."""
+def half_molten(runs, name, atoms, ratio, guess, cell):
+    """One half melted while the other is held, cooled at its own density, then all let go at this pressure."""
+    held = FixAtoms(mask=atoms.get_scaled_positions()[:, LONG] < 0.5)
+    atoms.set_constraint(held)
     hot, _ = runs(f"{name}-half-hot", atoms, "nvt", cell.overheat * guess, cell.preparation)
-    cool, _ = runs(f"{name}-half-cool", hot.atoms, "nvt", guess, cell.preparation / 2)
+    cool, _ = runs(f"{name}-half-cool", with_room(hot.atoms, ratio), "nvt", guess, cell.preparation / 2)
     joined = cool.atoms.copy()
     joined.set_constraint()
     joined.set_momenta(np.zeros((len(joined), 3)))  # those held have none: drawn anew for all
@@ -224,6 +210,21 @@ def half_molten(runs, name, atoms, guess, cell):
     masses = joined.get_masses()[:, None]
     joined.set_momenta(joined.get_momenta() - masses * joined.get_momenta().sum(axis=0) / masses.sum())
     return joined
+
+
+def with_room(atoms, ratio):
+    """A copy whose upper half, along LONG, is stretched to so many times its volume: room for the liquid.
+
+    At the solid's density most liquids are under a pressure at which they freeze before the cell gives way.
+    """
+    stretched, long = atoms.copy(), atoms.cell.array[LONG]
+    stretched.set_positions(atoms.get_positions(wrap=True), apply_constraint=False)
+    above = np.maximum(stretched.get_scaled_positions()[:, LONG] - 0.5, 0.0)
+    stretched.positions += np.outer(above * (ratio - 1.0), long)
+    cell = atoms.cell.array.copy()
+    cell[LONG] = 0.5 * (1.0 + ratio) * long
+    stretched.set_cell(cell)
+    return stretched
 
 
 def at_constant_enthalpy(runs, name, atoms, guess, ps):
