@@ -85,7 +85,8 @@ def run(
     steps : int
         Of the whole run, those before a checkpoint included.
     thermostat : str, optional
-        "langevin" (default), "bussi" (stochastic velocity rescaling) or "nose-hoover" (chains).
+        "langevin" (default), "bussi" (stochastic velocity rescaling) or "nose-hoover" (chains). Chains on a moving cell
+        take no energy from a crystal that breathes: volumes remember for tens of ps, where the others forget in one.
     thermostat_time : float
         fs; relaxation time, for Langevin dynamics 1 / friction.
     cell : str, optional
