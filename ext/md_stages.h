@@ -241,6 +241,8 @@ static double chain_step(md_chain *chain, double twice_kinetic, double freedom, 
 {
     static const double weights[3] = {1.3512071919596578, -1.7024143839193153, 1.3512071919596578};
     double q = kt * SQUARE(relaxation), scale = 1.0, *v = chain->velocity;
+    if (freedom < 1.0) /* one atom that keeps its momentum has nothing to heat */
+        return scale;
     for (int part = 0; part < 3; part++) {
         double w = weights[part] * h;
         for (int way = 0; way < 2; way++) { /* from the end of the chain to its head, then back */

@@ -13,6 +13,7 @@ from kernelff.potential import Potential
 from kernelff.properties import (
     barrier,
     equation_of_state,
+    phonons,
     relax_crystal,
     stiffness,
     surfaces,
@@ -140,3 +141,43 @@ def test_no_error_bars_without_a_posterior(fitted, crystal):
     found = equation_of_state(crystal, compact.calculator(), error_bars=True)
     assert found.energies_std is None and found.bulk_modulus_std is None
     assert stiffness(crystal, compact.calculator(), error_bars=True).std is None
+
+
+def test_phonons(potential, crystal):
+    """Bands and zero-point energy, along each direction of the posterior that is left."""
+    settings = {"min_length": 8.0, "mesh": 4}
+
+    def compute(calculator):
+        one = phonons(crystal, calculator, **settings)
+        return np.concatenate([leg.ravel() for leg in one.frequencies] + [[one.zero_point_energy, one.highest]])
+
+    found = phonons(crystal, potential.calculator(), error_bars=True, **settings)
+    expected = spread(potential, compute)
+    stds = np.concatenate([leg.ravel() for leg in found.frequencies_std])
+    high = np.concatenate([leg.ravel() for leg in found.frequencies]) > 1.0  # THz
+    assert stds[high] == pytest.approx(expected[:-2][high], rel=0.01)
+    assert found.zero_point_energy_std == pytest.approx(expected[-2], rel=0.01)
+    assert found.highest_std == pytest.approx(expected[-1], rel=0.01)
+    centre = found.frequencies_std[0][0]
+    assert centre[:3].max() < 1e-3 < centre[3:].min()  # acoustic modes at the zone centre are zero with any weights
+
+
+def test_phonons_of_models_drawn_from_the_posterior(fitted):
+    """All directions at once, the atoms of unequal mass, so that eigenvectors are complex."""
+    posterior = fitted.posterior._replace(calibration=Calibration())
+    plain = Potential(fitted.terms, fitted.weights, fitted.e0, posterior, repulsion=fitted.repulsion)
+    uneven = relax_crystal(bulk("Si", a=5.47), plain.calculator())
+    uneven.set_masses([28.0, 70.0])
+    found = phonons(uneven, plain.calculator(), min_length=5.0, mesh=1, error_bars=True)
+    rng, draws, step = np.random.default_rng(0), [], 0.1  # of an sd, for the first order
+    for _ in range(12):
+        weights = fitted.weights + step * posterior.P @ rng.normal(size=posterior.P.shape[1])
+        other = Potential(fitted.terms, weights, fitted.e0, repulsion=fitted.repulsion)
+        draws.append(phonons(uneven, other.calculator(), min_length=5.0, mesh=1).frequencies[1][20])
+    assert found.frequencies_std[1][20] == pytest.approx(np.std(draws, axis=0) / step, rel=0.4)
+
+
+def test_no_error_bars_of_phonons_without_a_posterior(fitted, crystal):
+    compact = Potential(fitted.terms, fitted.weights, fitted.e0, repulsion=fitted.repulsion)
+    found = phonons(crystal, compact.calculator(), min_length=5.0, mesh=2, error_bars=True)
+    assert found.frequencies_std is None and found.highest_std is None and found.zero_point_energy_std is None

@@ -15,6 +15,8 @@ from kernelff.io import read_raw_frames
 from kernelff.io.mtp import SUFFIXES
 from kernelff.md.observables import picture_path
 
+_MOST_ATOMS = 1e8
+
 
 @guarded
 def md(
@@ -58,13 +60,16 @@ def md(
     ] = None,
     uncertainty_every: Annotated[int, typer.Option(help="Steps between uncertainties.")] = 10,
     max_uncertainty: Annotated[float | None, typer.Option(help="Stop beyond this uncertainty.")] = None,
+    max_temperature: Annotated[float | None, typer.Option(help="Stop beyond it, K; 10 times the target.")] = None,
 ):  # fmt: skip
     """Run molecular dynamics; a run that was stopped or killed goes on with the same command."""
     temperature, pressure = _numbers("--temperature", temperature, (1, 2)), _numbers("--pressure", pressure, (1, 2))
     potential = kernelff.load(model, species=species if model.suffix.lower() in SUFFIXES else None)
     atoms = read_raw_frames(start, species=species)[-1]
     if repeat is not None:
-        atoms = atoms.repeat(tuple(int(n) for n in _numbers("--repeat", repeat, (3,))))
+        atoms = atoms.repeat(_copies(repeat, len(atoms)))
+    if output.resolve() == start.resolve():
+        raise ValueError(f"--output {output}: that is the file of the start. Give another path")
     elements = ", ".join(chemical_symbols[z] for z in sorted(set(atoms.numbers)))
     console.print(f"{len(atoms)} atoms ({elements}), {ensemble}")
     began = time.perf_counter()
@@ -74,8 +79,8 @@ def md(
         trajectory=output, trajectory_every=every, thermo=output.with_suffix(".csv"), thermo_every=thermo_every,
         checkpoint_every=checkpoint_every, resume=not restart, threads=threads, max_force=max_force, max_step=max_step,
         min_distance=min_distance, uncertainty=uncertainty, uncertainty_every=uncertainty_every,
-        max_uncertainty=max_uncertainty, progress=console.is_terminal, observe=_names(observe),
-        observe_every=observe_every, observe_from=observe_from,
+        max_uncertainty=max_uncertainty, max_temperature=max_temperature, progress=console.is_terminal,
+        observe=_names(observe), observe_every=observe_every, observe_from=observe_from,
         observables=None if observe is None else _observables(output),
     )  # fmt: skip
     _show_observables(result.observables, output)
@@ -117,6 +122,14 @@ def _show_observables(found, output):
     if found:
         path = _observables(output)
         console.print(f"Data: {path}, pictures: {picture_path(path, '*')}")
+
+
+def _copies(text, n_atoms):
+    """Three whole numbers >= 1 of a text like 4,4,4, for a cell of so many atoms."""
+    copies = _numbers("--repeat", text, (3,))
+    if not all(n >= 1 and n.is_integer() for n in copies) or n_atoms * np.prod(copies) > _MOST_ATOMS:
+        raise ValueError(f"--repeat {text}: give whole numbers >= 1 that make at most {_MOST_ATOMS:g} atoms, as 4,4,4")
+    return tuple(int(n) for n in copies)
 
 
 def _show(result, seconds):

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 import re
 from dataclasses import asdict
 from pathlib import Path
@@ -37,11 +38,19 @@ def properties(
     mu: Annotated[
         str | None, typer.Option(help="Chemical potentials for vacancies, eV per atom, as Ga=-3.1,As=-4.5.")
     ] = None,
+    melting: Annotated[
+        float | None, typer.Option(help="Melting point, too, by solid and liquid in one cell: a guess of it, K.")
+    ] = None,
+    melting_atoms: Annotated[int, typer.Option(help="Atoms of that cell.")] = 600,
+    melting_length: Annotated[float, typer.Option(help="ps of its run at constant enthalpy.")] = 40.0,
+    melting_runs: Annotated[
+        Path | None, typer.Option(help="Folder for these runs; the same command goes on where they were stopped.")
+    ] = None,
     species: Annotated[str | None, typer.Option(help=TYPES_HELP)] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the numbers: .json or .csv.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write an HTML report with pictures.")] = None,
 ):
-    """Equation of state, elastic constants, vacancies, surfaces, phonons of a crystal, with error bars."""
+    """Equation of state, elastic constants, vacancies, surfaces, phonons, melting of a crystal, with error bars."""
     _check_output(output, report)
     wanted = [kind.strip() for kind in what.split(",") if kind.strip()]
     potential = kernelff.load(model, species=species if model.suffix.lower() in SUFFIXES else None)
@@ -49,7 +58,9 @@ def properties(
     with console.status("relaxing the crystal") as status:
         found = survey(
             atoms, potential.calculator(), wanted, miller=parse_miller(miller), min_length=min_length,
-            chemical_potentials=parse_potentials(mu), volume_range=volume_range, status=status.update,
+            chemical_potentials=parse_potentials(mu), volume_range=volume_range, melting=melting,
+            melting_settings={"n_atoms": melting_atoms, "length": melting_length, "folder": melting_runs},
+            status=status.update,
         )  # fmt: skip
     title = f"{found.crystal.get_chemical_formula('metal')} by {model.name}"
     if found.rows:
@@ -119,6 +130,8 @@ def parse_potentials(text):
         symbol, _, value = item.partition("=")
         try:
             found[symbol.strip()] = float(value)
+            if not math.isfinite(found[symbol.strip()]):
+                raise ValueError
         except ValueError:
             raise ValueError(f"--mu {text}: {item!r} is not symbol=energy; write Ga=-3.1,As=-4.5") from None
     return found
@@ -163,8 +176,11 @@ def _curves(found):
     if "barrier" in found:
         curves["barrier"] = {"energies": found["barrier"].energies}
     if "phonons" in found:
-        names = ("distances", "frequencies", "labels", "dos_frequencies", "dos")
+        names = ("distances", "frequencies", "frequencies_std", "labels", "dos_frequencies", "dos")
         curves["phonons"] = {name: getattr(found["phonons"], name) for name in names}
+    if "melting" in found:
+        names = ("time", "temperatures", "profile", "tries", "error")
+        curves["melting"] = {name: getattr(found["melting"], name) for name in names}
     return {kind: {name: _plain(values) for name, values in parts.items()} for kind, parts in curves.items()}
 
 

@@ -29,7 +29,15 @@ def read_structure(text):
             atoms = read(text)
             atoms.set_constraint()  # of a calculation that is over
             return atoms
-        except (UnknownFileTypeError, ValueError, IndexError, KeyError, AssertionError, StopIteration) as error:
+        except (
+            UnknownFileTypeError,
+            ValueError,
+            IndexError,
+            KeyError,
+            AssertionError,
+            StopIteration,
+            OSError,
+        ) as error:
             raise ValueError(f"{text}: ASE cannot read it ({error}); give a POSCAR, cif or xyz") from error
     words = text.split()
     if not 2 <= len(words) <= 4:

@@ -57,8 +57,8 @@ class MDCheckpoint:
 
 
 def fingerprint(atoms, potential, settings, steps, intervals, observed=()):
-    """Hash of all that decides where the atoms go and what is observed; steps count where a ramp ends with them."""
-    known = [settings.to_dict(), list(intervals), steps if settings.ramps else None, *observed]
+    """Hash of all that decides where the atoms go and what is observed: no guard rails, steps for ramps."""
+    known = [settings.to_dict(guards=False), list(intervals), steps if settings.ramps else None, *observed]
     digest = hashlib.sha256(json.dumps(known, sort_keys=True).encode())
     digest.update(frame_bytes(atoms))
     for array in (atoms.get_momenta(), atoms.get_masses(), [c.index for c in atoms.constraints if hasattr(c, "index")]):

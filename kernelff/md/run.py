@@ -74,6 +74,7 @@ def run(
     uncertainty=None,
     uncertainty_every=10,
     max_uncertainty=None,
+    max_temperature=None,
     progress=False,
 ):
     """Run molecular dynamics in compiled code.
@@ -96,7 +97,8 @@ def run(
     steps : int
         Of the whole run, those before a checkpoint included.
     thermostat : str, optional
-        "langevin" (default), "bussi" (stochastic velocity rescaling) or "nose-hoover" (chains).
+        "langevin" (default), "bussi" (stochastic velocity rescaling) or "nose-hoover" (chains). Chains on a moving cell
+        take no energy from a crystal that breathes: volumes remember for tens of ps, where the others forget in one.
     thermostat_time : float
         fs; relaxation time, for Langevin dynamics 1 / friction.
     cell : str, optional
@@ -142,6 +144,9 @@ def run(
         Steps.
     max_uncertainty : float, optional
         Guard rail: above it the run stops.
+    max_temperature : float, optional
+        K, looked at with every line of the thermo table: a guard rail against heating that is too slow for the others.
+        By default ten times the highest temperature asked for, 1000 K at least, and more where atoms are few.
     progress : bool or callable
         True shows a bar; or a function (steps done, steps).
 
@@ -163,7 +168,7 @@ def run(
         ensemble, temperature, pressure, thermostat, cell, timestep=timestep, thermostat_time=thermostat_time,
         barostat_time=barostat_time, seed=seed, skin=skin, max_force=max_force, max_step=max_step,
         min_distance=min_distance, max_volume_change=max_volume_change, uncertainty=uncertainty,
-        uncertainty_every=uncertainty_every, max_uncertainty=max_uncertainty,
+        uncertainty_every=uncertainty_every, max_uncertainty=max_uncertainty, max_temperature=max_temperature,
     )  # fmt: skip
     simulation = Simulation(
         atoms, potential, settings, steps, trajectory, thermo, checkpoint,

@@ -1,6 +1,7 @@
 """Settings of a molecular dynamics, checked, and the stages of a time step that follow from them."""
 
 from dataclasses import asdict, dataclass
+from numbers import Integral, Real
 
 import numpy as np
 from ase import units
@@ -12,6 +13,10 @@ CELLS = ("isotropic", "anisotropic", "flexible")
 FORCES, KICK, DRIFT, NOISE, RESCALE, CHAIN, CELL_KICK, CELL_NOISE, CELL_CHAIN = range(9)  # ext/md.h
 
 _UNCERTAINTY = ("uncertainty", "uncertainty_every", "max_uncertainty")
+GUARDS = ("max_force", "max_step", "min_distance", "max_volume_change", "max_temperature", "max_uncertainty")
+_TIMES = 1e-9, 1e12  # fs
+_STEPS_PER_TIME = 4  # of a Nose-Hoover chain or a cell, at least
+
 _MIDDLE = {
     "langevin": [(DRIFT, 0.5), (NOISE, 1.0), (DRIFT, 0.5), (FORCES, 1.0)],
     "other": [(DRIFT, 1.0), (FORCES, 1.0)],
@@ -39,6 +44,7 @@ class MDSettings:
     uncertainty: str | None = None
     uncertainty_every: int = 10
     max_uncertainty: float | None = None
+    max_temperature: float | None = None
 
     @classmethod
     def checked(cls, ensemble, temperature=None, pressure=None, thermostat=None, cell=None, **others):
@@ -83,15 +89,37 @@ class MDSettings:
             ensemble, temperature, _ends("pressure", 0.0 if pressure is None else pressure), thermostat=thermostat,
             cell=cell, **others,
         )  # fmt: skip
-        for name in ("timestep", "thermostat_time", "barostat_time", "skin", "max_force", "max_step"):
-            require_positive(name, getattr(settings, name))
-        if not settings.min_distance >= 0 or not settings.max_volume_change > 1:
-            raise ValueError("min_distance must be >= 0 Å and max_volume_change > 1.")
-        if isinstance(settings.seed, bool) or not 0 <= int(settings.seed) < 2**63:
-            raise ValueError(f"seed: must be a whole number >= 0, got {settings.seed!r}.")
+        settings._check_numbers()
         if settings.ramps and settings.moves_cell and min(settings.temperature) <= 0:
             raise ValueError(f"temperature: must be > 0 K, got {settings.temperature}.")
         return settings
+
+    def _check_numbers(self):
+        positive = ("timestep", "thermostat_time", "barostat_time", "skin", "max_force", "max_step")
+        for name in (*positive, *(["max_temperature"] if self.max_temperature is not None else [])):
+            require_positive(name, getattr(self, name))
+        if not isinstance(self.min_distance, Real) or not 0 <= self.min_distance < np.inf:
+            raise ValueError(f"min_distance: must be a number >= 0 Å, got {self.min_distance!r}.")
+        if not isinstance(self.max_volume_change, Real) or not self.max_volume_change > 1:
+            raise ValueError(f"max_volume_change: must be a number > 1, got {self.max_volume_change!r}.")
+        if not isinstance(self.seed, Integral) or isinstance(self.seed, bool) or not 0 <= self.seed < 2**63:
+            raise ValueError(f"seed: must be a whole number >= 0, got {self.seed!r}.")
+        self._check_times()
+
+    def _check_times(self):
+        """Refuse times whose squares leave the range of numbers, and chains and cells that a step cannot follow."""
+        least = {"timestep": 0.0, "thermostat_time": 0.0, "barostat_time": 0.0}
+        if self.thermostat == "nose-hoover":
+            least["thermostat_time"] = _STEPS_PER_TIME * self.timestep
+        if self.moves_cell:
+            least["barostat_time"] = _STEPS_PER_TIME * self.timestep
+        for name, bound in least.items():
+            value = getattr(self, name)
+            if not max(bound, _TIMES[0]) <= value <= _TIMES[1]:
+                raise ValueError(
+                    f"{name}: must lie between {max(bound, _TIMES[0]):g} and {_TIMES[1]:g} fs, got {value:g}. "
+                    f"Usual is {getattr(MDSettings, name):g}."
+                )
 
     @property
     def ramps(self):
@@ -139,13 +167,18 @@ class MDSettings:
             "most_change": self.max_volume_change,
         }  # fmt: skip
 
-    def to_dict(self):
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+    def to_dict(self, guards=True):
+        """All settings by name, JSON-able; without the guard rails if so wished."""
+        known = {name: value for name, value in asdict(self).items() if guards or name not in GUARDS}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in known.items()}
 
 
 def _ends(name, value):
     """(first, last) of a number or of a pair of them."""
-    ends = np.atleast_1d(np.asarray(value, dtype=float))
+    try:
+        ends = np.atleast_1d(np.asarray(value, dtype=float))
+    except (TypeError, ValueError):
+        ends = np.zeros(0)
     if ends.shape not in ((1,), (2,)) or not np.isfinite(ends).all():
         raise ValueError(f"{name}: must be a number, or two of them for a ramp, got {value!r}.")
     return float(ends[0]), float(ends[-1])

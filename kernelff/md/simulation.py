@@ -1,15 +1,17 @@
 """A run from its start or its checkpoint to its end: the compiled loop, and what is written on the way."""
 
+import os
 import time
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
-from ase import units
+from ase import Atoms, units
 
 from kernelff._md import Stopped
 from kernelff.md.checkpoint import MDCheckpoint, fingerprint
 from kernelff.md.files import THERMO, ExtendedXYZ, read_thermo, thermo_file, thermo_line, trajectory_file
-from kernelff.md.guards import explained, pressure_of
+from kernelff.md.guards import explained, pressure_of, temperature_limit, too_hot
 from kernelff.md.observables import Observers
 from kernelff.md.parts import parts_of
 from kernelff.md.state import forces_of, freedom_of, make_system, start_state, state_of
@@ -17,6 +19,7 @@ from kernelff.md.watch import Watch
 from kernelff.potential import Potential
 
 _SECONDS = 0.1  # of compiled code at a time: Ctrl-C works in between
+_MOST = 10**15  # steps
 
 
 class Simulation:
@@ -26,6 +29,8 @@ class Simulation:
         self, atoms, potential, settings, steps, trajectory, thermo, checkpoint, every, threads, observers=None
     ):
         potential = getattr(potential, "potential_", potential)
+        if not isinstance(atoms, Atoms):
+            raise ValueError(f"atoms: must be ase.Atoms, one frame, got {atoms!r:.100}.")
         self.every = _checked_intervals(every, len(atoms))
         self.steps, self.threads = _whole("steps", steps, 0), _whole("threads", threads, 1)
         if isinstance(potential, Potential):
@@ -47,8 +52,16 @@ class Simulation:
         self.observers.begin(self.atoms, settings, potential, self.parts)
         owner = fingerprint(atoms, potential, settings, self.steps, self.every, self.observers.settings())
         path = _checkpoint_path(checkpoint, trajectory, thermo, self.observers.path)
+        _require_other_files(trajectory=trajectory, thermo=thermo, checkpoint=path, observables=self.observers.path)
         self.checkpoint = None if path is None else MDCheckpoint(path, owner)
         self.rows, self.system, self.saved = [], None, None
+        self.hottest = temperature_limit(settings, self.freedom, self.start_temperature())
+
+    def start_temperature(self):
+        """K."""
+        with np.errstate(over="ignore"):  # which the first step refuses
+            twice_kinetic = float(self.atoms.get_masses() @ (self.start.velocities**2).sum(axis=1))
+        return twice_kinetic / (max(self.freedom, 1.0) * units.kB)
 
     # ---- the run --------------------------------------------------------------------------------------
 
@@ -125,6 +138,9 @@ class Simulation:
             self.rows.append(self._row())
             if "thermo" in self.files and step % self.every[1] == 0:
                 self.files["thermo"].write(thermo_line(self.rows[-1]))
+            hot = too_hot(self.rows[-1], self.hottest, self.settings)
+            if hot is not None:
+                raise self._with_last_frame(hot)
         if "trajectory" in self.files and step % self.every[0] == 0:
             self.files["trajectory"].write_frame(self.frame())
         self.observers.sample(self.system)
@@ -191,7 +207,8 @@ class Simulation:
                 kept += f" The frame could not be written to {path}."
             finally:
                 _close(file)
-        return type(reason)(f"{reason}{kept}", reason.reason, reason.atoms, reason.step)
+        reason.args = (f"{reason}{kept}",)
+        return reason
 
     def _told(self, error):
         path = error.filename or ", ".join(str(file.path) for file in self.files.values())
@@ -222,6 +239,8 @@ def _close(file):
 
 
 def _checkpoint_path(checkpoint, *beside):
+    if checkpoint is not None and Path(checkpoint).is_dir():
+        raise ValueError(f"checkpoint: {checkpoint} is a folder. Name a file in it.")
     if checkpoint is None:
         beside = next((path for path in beside if path is not None), None)
         return None if beside is None else Path(beside).with_suffix(".checkpoint")
@@ -237,6 +256,18 @@ def _checked_intervals(every, n_atoms):
 
 
 def _whole(name, value, least):
-    if isinstance(value, bool) or not float(value).is_integer() or value < least:
-        raise ValueError(f"{name}: must be a whole number >= {least}, got {value!r}.")
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    if not number or not float(value).is_integer() or not least <= value <= _MOST:
+        raise ValueError(f"{name}: must be a whole number >= {least} (and <= {_MOST:g}), got {value!r}.")
     return int(value)
+
+
+def _require_other_files(**paths):
+    """Refuse files that would overwrite each other."""
+    seen = {}
+    for name, path in paths.items():
+        place = None if path is None else os.path.realpath(path)
+        if place in seen:
+            raise ValueError(f"{name}: {path} is the file of {seen[place]}, too. Give each its own.")
+        if place is not None:
+            seen[place] = name

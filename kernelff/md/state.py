@@ -185,14 +185,15 @@ def make_system(atoms, state, parts, settings, steps, threads, start_cell, watch
     -------
     System
     """
-    order = _order(state, atoms.pbc, parts.cutoff + settings.skin)
+    cutoff = max(parts.cutoff, settings.min_distance)  # closer pairs are looked for among those within it
+    order = _order(state, atoms.pbc, cutoff + settings.skin)
     mass = np.where(fixed_atoms(atoms), 0.0, atoms.get_masses())
     rest = None if parts.rest is None else _unsorted(parts.rest.bound(atoms), order)
     numbers = settings.numbers(freedom_of(atoms, settings), steps)
     system = System(
         atoms.numbers[order], order, state.positions[order], state.velocities[order], mass[order], state.images[order],
         state.cell, atoms.pbc, parts.kernels, rest, settings.stages(), available_isas()[0],
-        n_threads=max(1, min(threads, len(atoms) // _ATOMS_PER_THREAD)), cutoff=parts.cutoff, step=state.step,
+        n_threads=max(1, min(threads, len(atoms) // _ATOMS_PER_THREAD)), cutoff=cutoff, step=state.step,
         heat=state.heat, volume=abs(np.linalg.det(start_cell)), heights=_heights(start_cell), rate=state.rate,
         chain=state.chain, cell_chain=state.cell_chain, **numbers,
     )  # fmt: skip

@@ -3,6 +3,7 @@
 from kernelff.properties.barriers import Barrier, barrier, vacancy_jump
 from kernelff.properties.elastic import ElasticConstants, Stiffness, elastic_constants, stiffness
 from kernelff.properties.equation_of_state import EquationOfState, equation_of_state, volume_scan
+from kernelff.properties.melting import MeltingPoint, melting_point
 from kernelff.properties.overview import PropertyRow, Survey, survey
 from kernelff.properties.phonons import Phonons, phonons
 from kernelff.properties.point_defects import Vacancy, vacancies, vacancy_energy
@@ -13,6 +14,7 @@ __all__ = [
     "Barrier",
     "ElasticConstants",
     "EquationOfState",
+    "MeltingPoint",
     "Phonons",
     "PropertyRow",
     "Stiffness",
@@ -22,6 +24,7 @@ __all__ = [
     "barrier",
     "elastic_constants",
     "equation_of_state",
+    "melting_point",
     "phonons",
     "relax_atoms",
     "relax_crystal",

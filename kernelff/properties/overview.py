@@ -12,6 +12,7 @@ import numpy as np
 from kernelff.properties.barriers import barrier, vacancy_jump
 from kernelff.properties.elastic import stiffness
 from kernelff.properties.equation_of_state import equation_of_state
+from kernelff.properties.melting import melting_point
 from kernelff.properties.phonons import phonons
 from kernelff.properties.point_defects import vacancies
 from kernelff.properties.relaxation import relax_crystal, require_crystal
@@ -29,7 +30,7 @@ class PropertyRow:
     Attributes
     ----------
     kind : str
-        One of KINDS.
+        One of KINDS, or "melting".
     name, unit : str
     value : float
     std : float or None
@@ -56,7 +57,7 @@ class Survey:
         Relaxed.
     rows : list of PropertyRow
     found : dict
-        Kind -> EquationOfState, Stiffness, list of Vacancy, list of Surface, Barrier or Phonons.
+        Kind -> EquationOfState, Stiffness, list of Vacancy, list of Surface, Barrier, Phonons or MeltingPoint.
     warnings : list of str
         Instabilities and the like.
     failures : dict
@@ -72,7 +73,7 @@ class Survey:
 
 def survey(
     atoms, calculator, what=("eos", "elastic"), *, miller=((1, 0, 0), (1, 1, 0), (1, 1, 1)), min_length=10.0,
-    chemical_potentials=None, volume_range=0.08, status=None,
+    chemical_potentials=None, volume_range=0.08, melting=None, melting_settings=None, status=None,
 ):  # fmt: skip
     """Relax a crystal and compute properties of it; what fails does not keep the others from being computed.
 
@@ -91,6 +92,10 @@ def survey(
         See `vacancies`.
     volume_range : float
         Of the equation of state, see `equation_of_state`.
+    melting : float, optional
+        Guess of the melting point, K: compute it, too, see `melting_point`.
+    melting_settings : dict, optional
+        Other arguments of `melting_point`.
     status : callable, optional
         Called with a text before each part.
 
@@ -107,7 +112,7 @@ def survey(
     RuntimeError
         If the crystal itself does not relax.
     """
-    _check(atoms, what)
+    _check(atoms, what, melting)
     say = status or (lambda text: None)
     say("relaxing the crystal")
     result = Survey(relax_crystal(atoms, calculator))
@@ -125,13 +130,16 @@ def survey(
         "barrier": lambda crystal: barrier(
             *vacancy_jump(crystal, min_length=min_length), calculator, error_bars=True
         ),
-        "phonons": lambda crystal: phonons(crystal, calculator, min_length=min_length),
+        "phonons": lambda crystal: phonons(crystal, calculator, min_length=min_length, error_bars=True),
+        "melting": lambda crystal: melting_point(
+            crystal, getattr(calculator, "potential", calculator), melting, status=say, **(melting_settings or {})
+        ),
     }  # fmt: skip
-    for kind in (kind for kind in KINDS if kind in what):
+    for kind in [kind for kind in KINDS if kind in what] + ["melting"] * (melting is not None):
         say(f"computing {kind}")
         try:
             result.found[kind] = parts[kind](result.crystal)
-        except (RuntimeError, ValueError) as error:
+        except (RuntimeError, ValueError, OSError) as error:
             result.failures[kind] = str(error)
             continue
         result.rows += _ROWS[kind](result.found[kind])
@@ -139,10 +147,10 @@ def survey(
     return result
 
 
-def _check(atoms, what):
+def _check(atoms, what, melting):
     require_crystal(atoms)
     unknown = [kind for kind in what if kind not in KINDS]
-    if unknown or not what:
+    if unknown or (not what and melting is None):
         raise ValueError(f"what: must be of {', '.join(KINDS)}, got {', '.join(unknown) or 'nothing'}")
     if "phonons" in what and importlib.util.find_spec("phonopy") is None:
         raise ImportError("phonons need phonopy: pip install 'kernelff[phonons]', or leave phonons out")
@@ -199,15 +207,26 @@ def _barrier_rows(found):
 
 def _phonon_rows(found):
     return [
-        PropertyRow("phonons", "highest frequency", "THz", found.highest),
+        PropertyRow("phonons", "highest frequency", "THz", found.highest, found.highest_std),
         PropertyRow("phonons", "lowest frequency", "THz", found.lowest, remark=found.lowest_point),
-        PropertyRow("phonons", "zero-point energy", "eV/atom", found.zero_point_energy),
+        PropertyRow("phonons", "zero-point energy", "eV/atom", found.zero_point_energy, found.zero_point_energy_std),
+    ]
+
+
+def _melting_rows(found):
+    tries = ", ".join(f"{guess:.0f} K {outcome}" for guess, outcome in found.tries)
+    remark = f"± {found.error:.1f} K by blocks of the run, {len(found.atoms)} atoms; tries: {tries}"
+    share = f"{100 * found.solid_share:.0f} % solid at the end"
+    return [
+        PropertyRow("melting", "melting point", "K", found.temperature, found.temperature_std, remark),
+        PropertyRow("melting", "heat of melting", "eV/atom", found.heat, remark=share),
+        PropertyRow("melting", "expansion on melting", "Å^3/atom", found.expansion),
     ]
 
 
 _ROWS = {
     "eos": _eos_rows, "elastic": _elastic_rows, "vacancy": _vacancy_rows, "surfaces": _surface_rows,
-    "barrier": _barrier_rows, "phonons": _phonon_rows,
+    "barrier": _barrier_rows, "phonons": _phonon_rows, "melting": _melting_rows,
 }  # fmt: skip
 
 
@@ -225,6 +244,8 @@ def _warnings(kind, result):
             f"imaginary modes, down to {-found.lowest:.2f}i THz {found.lowest_point}: with this model the crystal "
             "is not stable, or the supercell is too small"
         ]
+    if kind == "melting" and not found.settled:
+        return ["the temperature of solid and liquid still drifted when the run ended: take a longer one"]
     if kind == "surfaces":
         lattice = result.crystal.cell.get_bravais_lattice().name
         if lattice in _CENTRED:

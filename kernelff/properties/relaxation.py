@@ -163,8 +163,9 @@ def repeats_of(atoms, min_length):
         If that makes more than a million atoms.
     """
     heights = 1 / np.linalg.norm(atoms.cell.reciprocal().array, axis=1)
-    repeats = [max(1, int(np.ceil(min_length / height - 1e-6))) for height in heights]
-    if not 0 < min_length or len(atoms) * np.prod(repeats, dtype=float) > _MOST_ATOMS:
+    length = min_length if 0 < min_length < np.inf else 0.0
+    repeats = [max(1, int(np.ceil(length / height - 1e-6))) for height in heights]
+    if not length or len(atoms) * np.prod(repeats, dtype=float) > _MOST_ATOMS:
         raise ValueError(f"min_length: must be positive and make a supercell of use, got {min_length} Å; 10 is usual")
     return repeats
 

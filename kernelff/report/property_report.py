@@ -82,6 +82,9 @@ def property_report(path, title, survey):
     if "phonons" in found:
         picture = Figure.from_matplotlib(phonon_bands(found["phonons"]), _PHONON_CAPTION)
         sections.append(Section("Phonons", figures=[picture]))
+    if "melting" in found:
+        picture = Figure.from_matplotlib(melting_run(found["melting"]), _MELTING_CAPTION)
+        sections.append(Section("Melting", figures=[picture]))
     if "barrier" in found:
         caption = "Energy along the path of a vacancy's jump to a neighbouring site."
         picture = Figure.from_matplotlib(barrier_path(found["barrier"]), caption)
@@ -96,7 +99,12 @@ _TEXT = (
 )
 _EOS_CAPTION = "Points with error bars of one standard deviation of their own energy; line: Birch-Murnaghan fit."
 _PHONON_CAPTION = (
-    "Phonon bands along the path through the Brillouin zone, and density of states. Imaginary: below zero."
+    "Phonon bands along the path through the Brillouin zone, and density of states. Imaginary: below zero. Shaded: one "
+    "standard deviation of each band to both sides, where the model has error bars."
+)
+_MELTING_CAPTION = (
+    "Solid and liquid side by side at constant enthalpy and pressure: the temperature, which settles at the melting "
+    "point (dashed: mean of the second half), and the share of solid atoms along the cell at the end."
 )
 
 
@@ -142,8 +150,12 @@ def phonon_bands(found):
     canvas = Canvas(figsize=(11, 4.6), layout="constrained")
     left, right = canvas.subplots(1, 2, width_ratios=(3.2, 1), sharey=True)
     ticks, names = [], []
-    for distances, frequencies, (a, b) in zip(found.distances, found.frequencies, found.labels, strict=True):
+    stds = found.frequencies_std or [None] * len(found.labels)
+    for distances, frequencies, std, (a, b) in zip(found.distances, found.frequencies, stds, found.labels, strict=True):
         left.plot(distances, frequencies, color=SERIES[0], lw=1.4)
+        for band in range(0 if std is None else frequencies.shape[1]):
+            middle, width = frequencies[:, band], std[:, band]
+            left.fill_between(distances, middle - width, middle + width, color=SERIES[0], alpha=0.2, lw=0)
         a, b = (name.replace("G", "Γ") for name in (a, b))
         if not names:
             ticks, names = [distances[0]], [a]
@@ -161,6 +173,33 @@ def phonon_bands(found):
     right.set_xlim(left=0)
     for axes in (left, right):
         axes.axhline(0, color=INK, lw=0.8)
+    return canvas
+
+
+@styled
+def melting_run(found):
+    """Temperature of a run with two phases, and where they are at its end.
+
+    Parameters
+    ----------
+    found : MeltingPoint
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    canvas = Canvas(figsize=(11, 3.8), layout="constrained")
+    left, right = canvas.subplots(1, 2, width_ratios=(1.6, 1))
+    left.plot(found.time, found.temperatures, color=SERIES[0], lw=0.6, alpha=0.5)
+    width = max(1, len(found.time) // 50)
+    smooth = np.convolve(found.temperatures, np.ones(width) / width, "valid")
+    left.plot(found.time[width // 2 :][: len(smooth)], smooth, color=SERIES[0], lw=1.6)
+    left.axhline(found.temperature, color=COLOURS["DFT"], lw=1.2, ls="--")
+    left.set(title="Temperature", xlabel="time, ps", ylabel="K")
+    edges = np.linspace(0, 1, len(found.profile) + 1)
+    right.stairs(found.profile, edges, fill=True, color=SERIES[0], alpha=0.25)
+    right.stairs(found.profile, edges, color=SERIES[0], lw=1.4)
+    right.set(title="Solid", xlabel="along the cell", ylabel="share of the atoms", ylim=(0, 1.05), xlim=(0, 1))
     return canvas
 
 
