@@ -260,6 +260,14 @@ static void all_moments(scratch *s, const moments_potential *plan)
 
 INLINE vec factor_at(const vec *nodes, uint32_t bytes) { return *(const vec *)((const char *)nodes + bytes); }
 
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+INLINE uint32_t first_of(uint64_t both) { return (uint32_t)both; }
+INLINE uint32_t second_of(uint64_t both) { return (uint32_t)(both >> 32); }
+#else
+INLINE uint32_t first_of(uint64_t both) { return (uint32_t)(both >> 32); }
+INLINE uint32_t second_of(uint64_t both) { return (uint32_t)both; }
+#endif
+
 static void add_products(const product_sums *sums, const vec *left, const vec *right, vec *out)
 {
     const int32_t *target = sums->targets;
@@ -271,8 +279,11 @@ static void add_products(const product_sums *sums, const vec *left, const vec *r
             for (int t = 0; t < SUMS_TOGETHER; t++)
                 sum[t] = ZERO;
             for (int32_t p = 0; p < sums->runs[2 * run]; p++, factor += 2 * SUMS_TOGETHER, weight += SUMS_TOGETHER)
-                for (int t = 0; t < SUMS_TOGETHER; t++)
-                    sum[t] += weight[t] * factor_at(left, factor[2 * t]) * factor_at(right, factor[2 * t + 1]);
+                for (int t = 0; t < SUMS_TOGETHER; t++) {
+                    uint64_t both; /* in one load: loads are what bounds this */
+                    memcpy(&both, factor + 2 * t, sizeof both);
+                    sum[t] += weight[t] * factor_at(left, first_of(both)) * factor_at(right, second_of(both));
+                }
             for (int t = 0; t < SUMS_TOGETHER; t++)
                 out[target[t]] = sum[t];
         }
