@@ -8,7 +8,8 @@ from ase import Atoms
 
 from kernelff._md import RepulsionKernel
 from kernelff.assembly import term_columns
-from kernelff.potential import Potential, baseline_results, has_virials
+from kernelff.atom_virials import atom_virials, has_virials, isolated_energies
+from kernelff.potential import Potential, baseline_results
 
 
 class Parts(NamedTuple):
@@ -82,19 +83,11 @@ class _Rest:
                 if part is not None:
                     with warnings.catch_warnings():
                         warnings.simplefilter("ignore", UserWarning)  # said once, at the start
-                        found = baseline_results(part, frame, of_atoms)
+                        found = baseline_results(part, frame)
                     energy, forces, virial = energy + found.energy, forces + found.forces, virial + found.virial
                     if of_atoms:
-                        energies, virials = energies + found.energies - _isolated(part, frame), virials + found.virials
+                        energies = energies + found.energies - isolated_energies(part, frame)
+                        virials = virials + atom_virials(part, frame)
             return (energy, forces, virial, energies, virials) if of_atoms else (energy, forces, virial)
 
         return compute
-
-
-def _isolated(part, atoms):
-    """Energies of the isolated atoms in the local energies of a part, (n_atoms,), eV."""
-    total, part = np.zeros(len(atoms)), getattr(part, "potential", part)
-    while isinstance(part, Potential):
-        total += [part.e0[int(z)] for z in atoms.numbers]
-        part = getattr(part.baseline, "potential", part.baseline)
-    return total
