@@ -152,11 +152,10 @@ cdef class System:
         Numbers of md_system by name.
     """
 
-    cdef readonly object energies, virials  # of the atoms, see `want_atoms`
     cdef md_system s
     cdef const md_loops *loops
     cdef object kept, rest, error
-    cdef readonly object x, v, f, images, ids
+    cdef readonly object x, v, f, images, ids, energies, virials
 
     def __init__(self, numbers, ids, x, v, mass, images, cell, periodic, kernels, rest, stages, isa, **settings):
         cdef int64_t n = len(numbers)
@@ -216,19 +215,33 @@ cdef class System:
             s.cell_chain.position[k] = settings["cell_chain"][0][k]
             s.cell_chain.velocity[k] = settings["cell_chain"][1][k]
 
-    def compute(self):
-        """Energy, forces and virial of the positions."""
+    def compute(self, of_atoms=False):
+        """Energy, forces and virial of the positions; see `run`."""
         cdef int status
+        self._want(of_atoms)
         with nogil:
             status = self.loops.compute(&self.s)
         self._judge(status)
 
-    def run(self, int64_t n_steps):
-        """Go on by n_steps; raises Stopped, or what `rest` raised."""
+    def run(self, int64_t n_steps, of_atoms=False):
+        """Go on by n_steps; raises Stopped, or what `rest` raised.
+
+        With `of_atoms` the last step leaves `energies` (n,) and `virials` (n, 3, 4) of the atoms, the last number of a row
+        not used; without, they are None.
+        """
         cdef int status
+        self._want(of_atoms)
         with nogil:
             status = self.loops.run(&self.s, n_steps)
         self._judge(status)
+
+    cdef _want(self, of_atoms):
+        if of_atoms and self.energies is None:
+            self.energies, self.virials = np.zeros(self.s.n), _rows(3 * self.s.n, 0.0).reshape(self.s.n, 3, 4)
+        elif not of_atoms:
+            self.energies = self.virials = None
+        self.s.energies = <double *>_at(self.energies) if of_atoms else NULL
+        self.s.virials = <double *>_at(self.virials) if of_atoms else NULL
 
     cdef _judge(self, int status):
         if status == MD_NO_MEMORY:
@@ -238,16 +251,6 @@ cdef class System:
             raise error
         if status:
             raise Stopped(STATUSES[status], (self.s.culprits[0], self.s.culprits[1]), self.s.worst)
-
-    def want_atoms(self, wanted):
-        """Whether the next compute(), and the last step of the next run(), leave `energies` (n,) and `virials` (n, 3, 4)
-        of the atoms, the last number of a row not used; else both are None."""
-        if wanted and self.energies is None:
-            self.energies, self.virials = np.zeros(self.s.n), _rows(3 * self.s.n, 0.0).reshape(self.s.n, 3, 4)
-        elif not wanted:
-            self.energies = self.virials = None
-        self.s.energies = <double *>_at(self.energies) if wanted else NULL
-        self.s.virials = <double *>_at(self.virials) if wanted else NULL
 
     def state(self):
         """What the future depends on beside positions, velocities and images."""

@@ -115,7 +115,6 @@ static int begin(md_system *s)
     status = status ? status : prepare_virials(s);
     if (status)
         return status;
-    s->own->last = -1;
     for (int rank = 0; rank < s->n_threads; rank++)
         s->own->parts[rank].status = MD_OK;
     return md_team_begin(&s->own->team, s);
@@ -126,7 +125,7 @@ static int compute(md_system *s)
     int status = begin(s);
     if (status)
         return status;
-    s->own->want_virial = 1;
+    s->own->want_virial = 1, s->own->want_atoms = s->virials != NULL;
     status = forces(s);
     sum_kinetic(s);
     md_team_end(&s->own->team);
@@ -138,9 +137,9 @@ static int run(md_system *s, int64_t n_steps)
     int status = begin(s);
     if (status)
         return status;
-    s->own->last = s->step + n_steps;
     for (int64_t k = 0; k < n_steps && !status; k++) {
         s->own->want_virial = s->motion || k + 1 == n_steps;
+        s->own->want_atoms = s->virials && k + 1 == n_steps;
         for (int stage = 0; stage < s->n_stages && !status; stage++)
             status = stage_of(s, stage);
         s->step += !status;

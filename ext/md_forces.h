@@ -2,7 +2,6 @@
 #ifndef KERNELFF_MD_FORCES_H
 #define KERNELFF_MD_FORCES_H
 
-#include "md_atoms.h"
 #include "md_private.h"
 
 /* Scratch for every kernel, for centres of up to that many pairs. */
@@ -59,6 +58,19 @@ static int prepare_blocks(md_system *s)
     return MD_OK;
 }
 
+/* Room for the virials of the atoms, if they are wanted: rank 0 has the caller's. */
+static int prepare_virials(md_system *s)
+{
+    for (int rank = 0; rank < s->n_threads && s->virials; rank++) {
+        thread_part *t = &s->own->parts[rank];
+        if (!rank)
+            t->virials = (vec *)s->virials;
+        else if (!t->virials && !(t->virials = aligned(3 * s->n * (int64_t)sizeof(vec))))
+            return MD_NO_MEMORY;
+    }
+    return MD_OK;
+}
+
 /* Pairs of one centre within the cutoff, behind the m that the block holds. */
 INLINE int64_t gather(const md_system *s, thread_part *t, int64_t i, int64_t m, double *restrict least, const int one_element)
 {
@@ -105,8 +117,8 @@ static void find_close(const md_system *s, thread_part *t, int64_t begin, int64_
         }
 }
 
-/* Forces on both atoms of every pair of the block; on request dE/dstrain. */
-INLINE void scatter(thread_part *t, int64_t begin, int64_t n, const int want_virial)
+/* Forces on both atoms of every pair of the block; on request dE/dstrain, and the part of it of every neighbour. */
+INLINE void scatter(thread_part *t, int64_t begin, int64_t n, const int want_virial, const int want_atoms)
 {
     vec *restrict f = t->forces, w0 = {0}, w1 = {0}, w2 = {0};
     const double *restrict gradients = t->block_gradients, *restrict vectors = t->block_vectors;
@@ -122,6 +134,8 @@ INLINE void scatter(thread_part *t, int64_t begin, int64_t n, const int want_vir
             if (want_virial) {
                 const double *d = vectors + 3 * k;
                 w0 += d[0] * g, w1 += d[1] * g, w2 += d[2] * g;
+                for (int c = 0; c < 3 && want_atoms; c++)
+                    t->virials[3 * (int64_t)other[k] + c] -= d[c] * g;
             }
         }
         f[begin + u] += own;
@@ -157,7 +171,11 @@ static int block_of(md_system *s, thread_part *t, int64_t begin, int64_t n)
     }
     for (int64_t u = 0; u < n; u++)
         t->energy += t->block_energies[u];
-    p->want_virial ? scatter(t, begin, n, 1) : scatter(t, begin, n, 0);
+    if (p->want_atoms) {
+        memcpy(s->energies + begin, t->block_energies, (size_t)n * sizeof(double));
+        scatter(t, begin, n, 1, 1);
+    } else
+        p->want_virial ? scatter(t, begin, n, 1, 0) : scatter(t, begin, n, 0, 0);
     return 1;
 }
 
@@ -166,14 +184,12 @@ static void force_share(md_system *s, int rank)
     thread_part *t = &s->own->parts[rank];
     memset(t->forces, 0, (size_t)s->n * sizeof(vec));
     memset(t->virial, 0, sizeof t->virial);
+    if (s->own->want_atoms)
+        memset(t->virials, 0, 3 * (size_t)s->n * sizeof(vec));
     t->energy = 0.0;
-    for (int64_t i = t->begin; i < t->end; i += BLOCK) {
-        int64_t n = t->end - i < BLOCK ? t->end - i : BLOCK;
-        if (!block_of(s, t, i, n))
+    for (int64_t i = t->begin; i < t->end; i += BLOCK)
+        if (!block_of(s, t, i, t->end - i < BLOCK ? t->end - i : BLOCK))
             return;
-        if (s->own->want_atoms)
-            keep_atoms(s, t, i, n);
-    }
 }
 
 /* Add up what the threads have for these atoms, in the order of the threads. */
@@ -187,7 +203,12 @@ static void sum_share(md_system *s, int rank)
         for (int64_t i = t->begin; i < t->end; i++)
             f[i] += from[i];
     }
-    sum_atoms(s, rank);
+    vec *virials = (vec *)s->virials;
+    for (int other = 1; other < s->n_threads && p->want_atoms; other++) {
+        const vec *from = p->parts[other].virials;
+        for (int64_t i = 3 * t->begin; i < 3 * t->end; i++)
+            virials[i] += from[i];
+    }
 }
 
 static void check_share(md_system *s, int rank)
@@ -221,7 +242,6 @@ static int verdict(md_system *s)
 static int add_forces(md_system *s)
 {
     md_private *p = s->own;
-    decide_atoms(s);
     md_team_run(&p->team, force_share);
     int status = verdict(s);
     if (status)

@@ -56,7 +56,6 @@ typedef struct md_private {
     double moved;                    /* square of the largest displacement since then, in the cell that moves along */
     thread_part *parts;
     int want_virial, want_atoms, listed;
-    int64_t last;                    /* step at which a run ends, -1 without one */
     /* of the stage that is being run */
     double part, time, kt;
     double turn[9], follow[9];       /* matrices on velocities, positions */

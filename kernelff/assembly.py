@@ -109,6 +109,39 @@ def forces_and_virial(neighbors, pair_gradients):
     return _pairs.forces_and_virial(neighbors.first, neighbors.j, neighbors.vectors, pair_gradients)
 
 
+def atom_virials(neighbors, pair_gradients):
+    """Virial of every atom as a neighbour, from de_i/dr_ij (n_pairs, 3).
+
+    With local energies e_i of many bodies, E_i = m_i v_i^2 / 2 + e_i and forces F_i = sum_j g_ij - sum_k g_ki, the
+    energy moves with
+
+        J = d/dt sum_i r_i E_i = sum_i E_i v_i + sum_i r_i (v_i . F_i + sum_j g_ij . (v_j - v_i))
+          = sum_i E_i v_i - sum_ij r_ij (g_ij . v_j) = sum_i E_i v_i + sum_j W_j v_j,
+
+    W_j = -sum_i r_ij (x) g_ij: what belongs to the neighbour, not to the centre [1]_. Virials by halves of pair
+    forces, as for pair potentials, give a wrong heat flux here [2]_.
+
+    Parameters
+    ----------
+    neighbors : NeighborList
+    pair_gradients : ndarray of shape (n_pairs, 3)
+        eV/Å.
+
+    Returns
+    -------
+    ndarray of shape (n_atoms, 3, 3)
+        W_j, eV; rows along r, columns along g. They sum to the virial.
+
+    References
+    ----------
+    .. [1] Fan et al., Phys. Rev. B 92, 094301 (2015), doi:10.1103/PhysRevB.92.094301
+    .. [2] Boone, Babaei, Wilmer, J. Chem. Theory Comput. 15, 5579 (2019), doi:10.1021/acs.jctc.9b00252
+    """
+    n, r, g = neighbors.n_atoms, neighbors.vectors, pair_gradients
+    parts = [np.bincount(neighbors.j, -r[:, a] * g[:, b], minlength=n) for a in range(3) for b in range(3)]
+    return np.stack(parts, axis=1).reshape(n, 3, 3)
+
+
 @numba.njit(cache=True, nogil=True, fastmath={"contract", "nsz", "arcp"})
 def _scatter(i, j, vectors, scale, gradients, start, column, force_rows, virial_rows):
     """Sum scale * gradients into the force rows of both atoms and the virial rows.

@@ -6,8 +6,7 @@ from functools import reduce
 import numpy as np
 from ase.data import chemical_symbols
 
-from kernelff.assembly import VOIGT, forces_and_virial, neighbors_of, term_columns
-from kernelff.atom_virials import atom_virials
+from kernelff.assembly import VOIGT, atom_virials, forces_and_virial, neighbors_of, term_columns
 from kernelff.baselines.dispersion import DFTD3
 from kernelff.baselines.zbl import ZBL
 from kernelff.basis_term import BasisTerm
@@ -80,7 +79,7 @@ class Potential:
         ----------
         atoms : ase.Atoms
         virials : bool
-            Also the virial of each atom, see atom_virials.py; costs a second evaluation.
+            Also the virial of each atom that a heat flux is made of, see `kernelff.assembly.atom_virials`.
 
         Returns
         -------
@@ -91,8 +90,6 @@ class Potential:
         ValueError
             For species the model was not fitted to, broken geometry, or virials of a baseline that has none.
         """
-        if virials:
-            return self.compute(atoms)._replace(virials=atom_virials(self, atoms))
         self.check_species(atoms)
         neighbors = neighbors_of(self._pair_parts, atoms)
         with one_blas_thread():
@@ -104,16 +101,19 @@ class Potential:
         energies = np.array([self.e0[int(z)] for z in elements])[place] + sum(e for e, _ in parts)
         gradients = reduce(np.add, (g for _, g in parts))
         forces, virial = forces_and_virial(neighbors, gradients)
+        of_atoms = atom_virials(neighbors, gradients) if virials else None
         if self.baseline is not None:
-            base = baseline_results(self.baseline, atoms)
+            base = baseline_results(self.baseline, atoms, virials)
             energies = energies + base.energies
             forces, virial = forces + base.forces, virial + base.virial
+            of_atoms = of_atoms + base.virials if virials else None
         return Results(
             energy=float(energies.sum()),
             energies=energies,
             forces=forces,
             virial=virial,
             stress=stress_of(virial, neighbors.volume),
+            virials=of_atoms,
         )
 
     def uncertainty(self, atoms, derivatives=True, residual=False):
@@ -338,8 +338,10 @@ class Potential:
             )
 
 
-def baseline_results(baseline, atoms):
+def baseline_results(baseline, atoms, virials=False):
     """Results of a baseline: a Potential, another of our objects that compute, or any ASE calculator."""
+    if virials:
+        return _with_virials(baseline).compute(atoms, virials=True)
     if hasattr(baseline, "compute"):
         return baseline.compute(atoms)
     copy = atoms.copy()
@@ -351,3 +353,20 @@ def baseline_results(baseline, atoms):
         for (a, b), s in zip(VOIGT, stress, strict=True):
             virial[a, b] = virial[b, a] = -atoms.get_volume() * s
     return Results(energy, np.full(len(atoms), energy / len(atoms)), forces, virial, stress)
+
+
+def has_virials(baseline):
+    """Whether a potential or baseline knows the virials of atoms, as pair gradients give them."""
+    part = getattr(baseline, "potential", baseline)  # of our own calculator
+    if isinstance(part, Potential):
+        return part.baseline is None or has_virials(part.baseline)
+    return isinstance(part, ZBL)
+
+
+def _with_virials(baseline):
+    if not has_virials(baseline):
+        raise ValueError(
+            f"virials: {type(baseline).__name__} gives no virials of atoms, which local energies and their pair "
+            "gradients alone give. Use a potential of kernelff without this part."
+        )
+    return getattr(baseline, "potential", baseline)

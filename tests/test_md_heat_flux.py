@@ -82,13 +82,11 @@ def test_virials_of_the_loop_are_those_of_the_potential(name, models):
             sample = {}
             for again in range(2):
                 system = system_of(atoms, model, threads)
-                system.want_atoms(True)
-                system.compute()
+                system.compute(of_atoms=True)
                 sample[again] = sample_of(system)
             assert np.abs(sample[0].virials - expected.virials).max() < 1e-10 * scale
             assert np.abs(sample[0].energies + isolated(model, atoms) - expected.energies).max() < 1e-10 * scale
             assert np.array_equal(sample[0].virials, sample[1].virials)
-            system.want_atoms(False)
             system.compute()
             assert sample_of(system).virials is None
 
@@ -136,8 +134,7 @@ def test_heat_flux_is_how_energy_moves(name, models):
         system.compute()
         system.run(round(1.2 / timestep) - 1)
         for step in range(3):  # about 1.2 fs
-            system.want_atoms(True)
-            system.run(1)
+            system.run(1, of_atoms=True)
             sample = sample_of(system)
             energies = 0.5 * masses * (sample.velocities**2).sum(axis=1) + sample.energies
             moments.append(energies @ sample.positions)

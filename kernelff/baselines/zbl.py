@@ -20,7 +20,7 @@ import numpy as np
 from ase.data import covalent_radii
 from ase.units import Bohr, Hartree
 
-from kernelff.assembly import forces_and_virial
+from kernelff.assembly import atom_virials, forces_and_virial
 from kernelff.neighbors import NeighborList
 from kernelff.results import Results, stress_of
 
@@ -121,12 +121,13 @@ class ZBL:
             _add_pairs(*pairs, self._row[neighbors.numbers], self._table, energies, gradients)
         return energies, gradients
 
-    def compute(self, atoms):
+    def compute(self, atoms, virials=False):
         """Energy and derivatives of a frame from the repulsion alone, as `Potential.compute`."""
         neighbors = NeighborList.from_atoms(atoms, self.cutoff)
         energies, gradients = self.evaluate(neighbors)
         forces, virial = forces_and_virial(neighbors, gradients)
-        return Results(float(energies.sum()), energies, forces, virial, stress_of(virial, neighbors.volume))
+        of_atoms = atom_virials(neighbors, gradients) if virials else None
+        return Results(float(energies.sum()), energies, forces, virial, stress_of(virial, neighbors.volume), of_atoms)
 
     def to_state(self):
         """JSON-able dict."""

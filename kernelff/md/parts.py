@@ -8,8 +8,7 @@ from ase import Atoms
 
 from kernelff._md import RepulsionKernel
 from kernelff.assembly import term_columns
-from kernelff.atom_virials import atom_virials, has_virials, isolated_energies
-from kernelff.potential import Potential, baseline_results
+from kernelff.potential import Potential, baseline_results, has_virials
 
 
 class Parts(NamedTuple):
@@ -83,11 +82,19 @@ class _Rest:
                 if part is not None:
                     with warnings.catch_warnings():
                         warnings.simplefilter("ignore", UserWarning)  # said once, at the start
-                        found = baseline_results(part, frame)
+                        found = baseline_results(part, frame, of_atoms)
                     energy, forces, virial = energy + found.energy, forces + found.forces, virial + found.virial
                     if of_atoms:
-                        energies = energies + found.energies - isolated_energies(part, frame)
-                        virials = virials + atom_virials(part, frame)
+                        energies, virials = energies + found.energies - _isolated(part, frame), virials + found.virials
             return (energy, forces, virial, energies, virials) if of_atoms else (energy, forces, virial)
 
         return compute
+
+
+def _isolated(part, atoms):
+    """Energies of the isolated atoms in the local energies of a part, (n_atoms,), eV."""
+    total, part = np.zeros(len(atoms)), getattr(part, "potential", part)
+    while isinstance(part, Potential):
+        total += [part.e0[int(z)] for z in atoms.numbers]
+        part = getattr(part.baseline, "potential", part.baseline)
+    return total

@@ -87,8 +87,7 @@ class Simulation:
         self.system = make_system(
             self.atoms, state, self.parts, self.settings, self.steps, self.threads, self.start.cell
         )
-        self.system.want_atoms(of_atoms)
-        self._guarded(self.system.compute)
+        self._guarded(self.system.compute, of_atoms)
 
     def _guarded(self, call, *arguments):
         try:
@@ -103,8 +102,7 @@ class Simulation:
             ends = (every - step % every for every in self.every)
             n = min([chunk, self.steps - step, self.observers.steps_left(step), *ends])
             start = time.perf_counter()
-            self.system.want_atoms(self.observers.want_virials(step + n))
-            self._guarded(self.system.run, n)
+            self._guarded(self.system.run, n, self.observers.want_virials(step + n))
             spent = max(time.perf_counter() - start, 1e-6)
             chunk = int(min(max(n * _SECONDS / spent, 1), 2 * max(chunk, n), 10**6))
             step += n

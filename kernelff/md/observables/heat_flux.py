@@ -5,9 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from ase import units
 
-from kernelff.atom_virials import has_virials, isolated_energies
 from kernelff.md.observables.fluxes import FluxSampler
-from kernelff.potential import Potential
+from kernelff.potential import Potential, has_virials
 
 _WATT = units.J / units.second
 
@@ -16,7 +15,7 @@ _WATT = units.J / units.second
 class HeatFlux:
     """Autocorrelation of the heat flux and the thermal conductivity (Green-Kubo).
 
-    With the local energies e_i and the virials W_i of the atoms, see `kernelff.atom_virials`,
+    With the local energies e_i and the virials W_i of the atoms, see `kernelff.assembly.atom_virials`,
 
         J = sum_i (m_i v_i^2 / 2 + e_i) v_i + sum_i W_i . v_i,    kappa = integral <J(0) . J(t)> dt / (3 V kB T^2),
 
@@ -119,5 +118,8 @@ def heat_flux(atoms, potential):
             f"{potential!r}."
         )
     found = potential.compute(atoms, virials=True)
-    masses, energies = atoms.get_masses(), found.energies - isolated_energies(potential, atoms)
-    return flux(masses, atoms.get_momenta() / masses[:, None], energies, found.virials)
+    isolated, part = 0.0, potential
+    while isinstance(part, Potential):
+        isolated, part = isolated + np.array([part.e0[int(z)] for z in atoms.numbers]), part.baseline
+    masses = atoms.get_masses()
+    return flux(masses, atoms.get_momenta() / masses[:, None], found.energies - isolated, found.virials)
