@@ -40,6 +40,7 @@ def md(
     restart: Annotated[bool, typer.Option("--restart", help="Start anew and overwrite, whatever is there.")] = False,
     seed: Annotated[int, typer.Option(help="Of velocities and noise.")] = 0,
     threads: Annotated[int, typer.Option(help="Threads; the same number gives the same bits.")] = 1,
+    precision: Annotated[str, typer.Option(help="double, or single: forces of moment tensors from float32.")] = "double",
     species: Annotated[str | None, typer.Option(help=TYPES_HELP)] = None,
     max_force: Annotated[float, typer.Option(help="Stop beyond this force, eV/Å.")] = 1000.0,
     max_step: Annotated[float, typer.Option(help="Stop beyond this displacement in a step, Å.")] = 0.5,
@@ -59,7 +60,7 @@ def md(
         thermostat=thermostat, thermostat_time=thermostat_time, cell=cell, barostat_time=barostat_time, seed=seed,
         trajectory=output, trajectory_every=every, thermo=output.with_suffix(".csv"), thermo_every=thermo_every,
         checkpoint_every=checkpoint_every, resume=not restart, threads=threads, max_force=max_force, max_step=max_step,
-        min_distance=min_distance, progress=console.is_terminal,
+        min_distance=min_distance, precision=precision, progress=console.is_terminal,
     )  # fmt: skip
     if not result.ns_per_day:
         note(f"the run is complete at step {steps}; give more --steps to go on, or --restart")

@@ -4,9 +4,7 @@ import numpy as np
 
 from kernelff._moments import PotentialKernel
 from kernelff.descriptors.base import check_list, require, species_index
-
-SINGLE_TOLERANCE = 1e-4  # eV/Å, of forces in single precision
-_CHECKED = 16  # centres of every call in single precision
+from kernelff.single_precision import PRECISIONS, check_single
 
 
 class BoundMoments:
@@ -28,7 +26,7 @@ class BoundMoments:
     """
 
     def __init__(self, descriptor, weights, precision="double"):
-        require(precision in ("double", "single"), "precision", precision, '"double" or "single"')
+        require(precision in PRECISIONS, "precision", precision, '"double" or "single"')
         self.descriptor, self.precision = descriptor, precision
         self.kernel = self._bind(weights, precision)
         self._exact = self.kernel if precision == "double" else self._bind(weights, "double")
@@ -55,24 +53,6 @@ class BoundMoments:
         species_index(neighbors.numbers, self.descriptor.species)
         plain = neighbors.first, neighbors.j, neighbors.vectors, neighbors.numbers.astype(np.int32)
         energies, gradients = self.kernel.evaluate(*plain, 0, neighbors.n_atoms)
-        if self.precision == "single" and neighbors.n_pairs:
-            self._check_single(neighbors, plain, gradients)
+        if self.precision == "single":
+            check_single(neighbors, plain, gradients, self._exact)
         return energies, gradients
-
-    def _check_single(self, neighbors, plain, gradients):
-        first = neighbors.first
-        largest = np.argmax(gradients) // 3  # of either sign, since pairs pull both ways; NaN counts as largest
-        start = neighbors.i[largest]
-        stop = min(start + _CHECKED, neighbors.n_atoms)
-        _, exact = self._exact.evaluate(*plain, start, stop)
-        errors = gradients[first[start] : first[stop]] - exact
-        centre = neighbors.i[first[start] : first[stop]] - start
-        # a force is the sum of the gradients of its own pairs and as many of those of the neighbours
-        together = np.array([np.bincount(centre, errors[:, c]) for c in range(3)])
-        apart = np.bincount(centre, (errors**2).sum(axis=1))
-        error = np.sqrt(2.0 * max(np.max((together**2).sum(axis=0)), np.max(apart)))
-        if not error <= SINGLE_TOLERANCE:
-            raise ValueError(
-                f"precision: single precision misses forces of this model by about {error:.1e} eV/Å, more than "
-                f'{SINGLE_TOLERANCE:g}. Use precision="double".'
-            )

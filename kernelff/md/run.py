@@ -57,6 +57,7 @@ def run(
     checkpoint_every=None,
     resume=True,
     threads=1,
+    precision="double",
     skin=0.5,
     max_force=1000.0,
     max_step=0.5,
@@ -108,6 +109,9 @@ def run(
         Go on where the checkpoint is, with the same bits as without the stop; False starts anew and overwrites.
     threads : int
         The same number gives the same bits, others agree to rounding.
+    precision : str
+        "double", or "single": forces from float32 where the potential has them, see `Potential.with_precision`. At the
+        start and at every checkpoint they are compared with those of double precision.
     skin : float
         Å, of the neighbour list.
     max_force, max_step, min_distance, max_volume_change : float
@@ -122,16 +126,17 @@ def run(
     Raises
     ------
     ValueError
-        For arguments that mean nothing, unknown species, broken geometry, or a checkpoint of another run.
+        For arguments that mean nothing, unknown species, broken geometry, a checkpoint of another run, or a potential
+        whose forces single precision misses by more than 1e-4 eV/Å.
     MDStopped
-        If a guard rail stopped the run. The last checkpoint is kept.
+        If a guard rail stopped the run, or if single precision became too coarse on the way. The last checkpoint is kept.
     OSError
         If a file cannot be written. The last checkpoint is kept.
     """
     settings = MDSettings.checked(
         ensemble, temperature, pressure, thermostat, cell, timestep=timestep, thermostat_time=thermostat_time,
         barostat_time=barostat_time, seed=seed, skin=skin, max_force=max_force, max_step=max_step,
-        min_distance=min_distance, max_volume_change=max_volume_change,
+        min_distance=min_distance, max_volume_change=max_volume_change, precision=precision,
     )  # fmt: skip
     simulation = Simulation(
         atoms, potential, settings, steps, trajectory, thermo, checkpoint,

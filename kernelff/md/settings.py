@@ -6,6 +6,7 @@ import numpy as np
 from ase import units
 
 from kernelff.checks import require_positive
+from kernelff.single_precision import PRECISIONS
 
 THERMOSTATS = ("langevin", "bussi", "nose-hoover")
 CELLS = ("isotropic", "anisotropic", "flexible")
@@ -35,6 +36,7 @@ class MDSettings:
     max_step: float = 0.5
     min_distance: float = 0.3
     max_volume_change: float = 3.0
+    precision: str = "double"
 
     @classmethod
     def checked(cls, ensemble, temperature=None, pressure=None, thermostat=None, cell=None, **others):
@@ -78,6 +80,7 @@ class MDSettings:
             ensemble, temperature, _ends("pressure", 0.0 if pressure is None else pressure), thermostat=thermostat,
             cell=cell, **others,
         )  # fmt: skip
+        _require_one_of("precision", settings.precision, PRECISIONS)
         for name in ("timestep", "thermostat_time", "barostat_time", "skin", "max_force", "max_step"):
             require_positive(name, getattr(settings, name))
         if not settings.min_distance >= 0 or not settings.max_volume_change > 1:
