@@ -23,16 +23,21 @@ ISAS = {"base": (2, [])} | ({"avx2": (4, ["-mavx2", "-mfma"]), "avx512": (8, AVX
 SHARED = ["ext/lanes.h", "ext/centres.h", "ext/dispatch.h", "ext/centres.pxi"]
 MOMENTS = [f"ext/moments{part}" for part in (".c", "_derivatives.h", "_coefficients.h", ".h")]
 SOAP = [f"ext/soap{part}" for part in ("_derivatives.h", "_adjoint.h", "_expansion.h", "_scratch.h", ".h")]
-GAP = ["ext/gap_products.h", "ext/gap.h", "ext/gap.pxi"]
+GAP = ["ext/gap_products.h", "ext/gap_rows.h", "ext/gap.h", "ext/gap.pxi"]
 MD = [f"ext/md{part}.h" for part in ("", "_private", "_team", "_list", "_forces", "_stages")] + [
+    "ext/md_uncertainty.h",
+    "ext/uncertainty.h",
+    "ext/uncertainty.pxi",
     "ext/philox.h",
 ]
 POTENTIAL = [f"ext/moments_{part}" for part in ("potential.h", "pull.h", "potential.pxi")]
+UNCERTAINTY = ["ext/uncertainty.h", "ext/uncertainty.pxi"]
 # module -> its sources, then what these include
 LOOPS = {
     "kernelff._soap": ["ext/soap.c", "ext/gap.c", *SOAP, *GAP, *SHARED],
     "kernelff._symmetry": ["ext/symmetry.c", "ext/symmetry.h", *SHARED],
     "kernelff._moments": [*MOMENTS, "ext/moments_potential.c", *POTENTIAL, *SHARED],
+    "kernelff._uncertainty": ["ext/uncertainty.c", *UNCERTAINTY, *GAP, *SOAP, *SHARED],
     "kernelff._md": ["ext/md.c", *MD, *SHARED],
     "kernelff._pairs": ["ext/pair_tables.c", "ext/pair_tables.h", "ext/pair_tables.pxi", *SHARED],
 }

@@ -6,6 +6,7 @@ cimport cython
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 include "centres.pxi"
+include "uncertainty.pxi"
 
 
 cdef extern from "md.h":
@@ -13,6 +14,19 @@ cdef extern from "md.h":
         const centre_kernel *kernel
         const void *plan
         double reach
+        const centre_kernel *row_kernel
+        const void *row_plan
+        int64_t column
+
+    ctypedef struct md_uncertainty:
+        int64_t every
+        const uncertainty_loops *loops
+        const uncertainty_plan *plan
+        int64_t n_functions
+        int (*ask)(void *, double *) noexcept nogil
+        double *numbers
+        double most
+        int64_t done
 
     ctypedef struct md_stage:
         int32_t kind
@@ -26,7 +40,8 @@ cdef extern from "md.h":
         MD_CELL_FIXED
 
     ctypedef enum md_status:
-        MD_OK, MD_NO_MEMORY, MD_NOT_FINITE, MD_FORCE, MD_STEP, MD_CLOSE, MD_VOLUME, MD_SHAPE, MD_CROWDED, MD_REST
+        MD_OK, MD_NO_MEMORY, MD_NOT_FINITE, MD_FORCE, MD_STEP, MD_CLOSE, MD_VOLUME, MD_SHAPE, MD_CROWDED, MD_REST, \
+            MD_UNCERTAIN
 
     ctypedef struct md_system:
         int64_t n
@@ -69,6 +84,7 @@ cdef extern from "md.h":
         double kinetic[9]
         int64_t n_rebuilds, n_pairs
         double rebuild_time, force_time
+        md_uncertainty uncertainty
 
     ctypedef struct md_loops:
         int (*compute)(md_system *) noexcept nogil
@@ -95,6 +111,7 @@ ISAS = ("avx512", "avx2", "base")
 STATUSES = {
     MD_NO_MEMORY: "memory", MD_NOT_FINITE: "finite", MD_FORCE: "force", MD_STEP: "step", MD_CLOSE: "close",
     MD_VOLUME: "volume", MD_SHAPE: "shape", MD_CROWDED: "crowded", MD_REST: "rest",
+    MD_UNCERTAIN: "uncertain",
 }
 
 
@@ -150,8 +167,8 @@ cdef class System:
 
     cdef md_system s
     cdef const md_loops *loops
-    cdef object kept, rest, error
-    cdef readonly object x, v, f, images, ids
+    cdef object kept, rest, error, asked
+    cdef readonly object x, v, f, images, ids, uncertainties
 
     def __init__(self, numbers, ids, x, v, mass, images, cell, periodic, kernels, rest, stages, isa, **settings):
         cdef int64_t n = len(numbers)
@@ -211,6 +228,40 @@ cdef class System:
             s.cell_chain.position[k] = settings["cell_chain"][0][k]
             s.cell_chain.velocity[k] = settings["cell_chain"][1][k]
 
+    def watch(self, every, double most, numbers, int64_t done, row_kernels=None, measure=None, asked=None):
+        """Have numbers of the atoms made at every so many steps; before the first `compute`.
+
+        Parameters
+        ----------
+        every : int
+        most : float
+            `run` stops above it.
+        numbers : array of shape (n,)
+            Of step `done`, in the system's order; those of the next compute() if that is negative.
+        row_kernels : sequence of (CentreKernel or None, column), optional
+            For each of the kernels.
+        measure : RowMeasure, optional
+            With `row_kernels`.
+        asked : callable, optional
+            (positions (n, 3), cell (3, 3)) -> numbers (n,), in place of both.
+        """
+        cdef int k
+        u = &self.s.uncertainty
+        self.uncertainties = np.array(numbers, dtype=np.float64)
+        u.every, u.most, u.done, u.numbers = every, most, done, <double *>_at(self.uncertainties)
+        self.kept, self.asked = (*self.kept, row_kernels, measure), asked
+        if asked is not None:
+            u.ask, self.s.context = _call_asked, <void *>self
+            return
+        u.loops = <const uncertainty_loops *><size_t>measure.address[0]
+        u.plan = <const uncertainty_plan *><size_t>measure.address[1]
+        for k, (kernel, column) in enumerate(row_kernels):
+            if kernel is not None:
+                self.s.terms[k].row_kernel = <const centre_kernel *><size_t>kernel.address[0]
+                self.s.terms[k].row_plan = <const void *><size_t>kernel.address[1]
+                self.s.terms[k].column = column
+                u.n_functions = max(u.n_functions, column + kernel.n_functions)
+
     def compute(self):
         """Energy, forces and virial of the positions."""
         cdef int status
@@ -269,6 +320,11 @@ cdef class System:
         return self.s.step
 
     @property
+    def uncertainty_step(self):
+        """Step that `uncertainties` are of; negative before the first."""
+        return self.s.uncertainty.done
+
+    @property
     def counts(self):
         """Rebuilds of the list, its pairs, seconds for both lists and forces."""
         return self.s.n_rebuilds, self.s.n_pairs, self.s.rebuild_time, self.s.force_time
@@ -286,6 +342,16 @@ cdef int _call_rest(void *context, double *energy, double *forces, double *viria
         energy[0] += e
         for k in range(9):
             virial[k] += w[k // 3][k % 3]
+    except BaseException as error:  # raised again when the loop has returned
+        system.error = error
+        return 1
+    return 0
+
+
+cdef int _call_asked(void *context, double *numbers) noexcept with gil:
+    system = <System>context
+    try:
+        system.uncertainties[:] = system.asked(system.x[:, :3], system.cell)
     except BaseException as error:  # raised again when the loop has returned
         system.error = error
         return 1

@@ -36,6 +36,14 @@ typedef struct {
     /* energies [stop - start] += e_i, gradients [pairs of these centres][3] += de_i/dr_ij; the terms of a potential
      * add up in the same arrays. Without gradients (NULL) energies alone. */
     void (*evaluate)(const void *plan, const centre_pairs *, void *scratch, double *energies, double *gradients);
+    /* Basis functions phi_b of the linear model, sum_b w_b phi_b = e_i: what uncertainty.h takes. Of a kernel that has
+     * none both are NULL; a plan that was made without them says 0. */
+    int64_t (*n_functions)(const void *plan);
+    /* evaluate(), and in the same pass rows [stop - start][stride] = phi_b(i) from the first column on; functions of
+     * other elements stay as they are. Where a Gaussian process stands behind them, priors [stop - start] += k(i, i), its
+     * variance before the fit; NULL: not wanted. Energies and gradients have the same bits as from evaluate(). */
+    void (*evaluate_rows)(const void *plan, const centre_pairs *, void *scratch, double *energies, double *gradients,
+                          double *rows, int64_t stride, double *priors);
 } centre_kernel;
 
 #endif

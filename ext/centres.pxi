@@ -23,6 +23,9 @@ cdef extern from "centres.h":
         const char *isa
         int64_t (*scratch_size)(const void *, int64_t) noexcept nogil
         void (*evaluate)(const void *, const centre_pairs *, void *, double *, double *) noexcept nogil
+        int64_t (*n_functions)(const void *) noexcept nogil
+        void (*evaluate_rows)(const void *, const centre_pairs *, void *, double *, double *, double *, int64_t,
+                              double *) noexcept nogil
 
 
 cdef extern from "stdlib.h":
@@ -105,29 +108,51 @@ cdef class CentreKernel:
         """Where C finds the centre_kernel and the plan, as two whole numbers; they live as long as this object."""
         return <size_t>self.kernel, <size_t>self.plan_at
 
+    @property
+    def n_functions(self):
+        """Columns of `evaluate_rows`; 0 if this kernel cannot give them."""
+        return self.kernel.n_functions(self.plan_at) if self.kernel.n_functions != NULL else 0
+
     def evaluate(self, const int64_t[::1] first, const int64_t[::1] j, const double[:, ::1] vectors,
                  const int32_t[::1] elements, int64_t start, int64_t stop):
         """Local energies (stop - start,) and de_i/dr_ij (their pairs, 3) of centres start..stop-1."""
+        energies, gradients, _ = self._evaluate(first, j, vectors, elements, start, stop, None, 0)
+        return energies, gradients
+
+    def evaluate_rows(self, const int64_t[::1] first, const int64_t[::1] j, const double[:, ::1] vectors,
+                      const int32_t[::1] elements, int64_t start, int64_t stop, double[:, ::1] rows, int64_t column):
+        """`evaluate`, basis functions to rows (stop - start, ..) from a column on, and what they add to the priors."""
+        if not self.n_functions or rows.shape[0] < stop - start or rows.shape[1] < column + self.n_functions:
+            raise ValueError(f"rows: {rows.shape[0]} of {rows.shape[1]} do not hold {self.n_functions} functions of "
+                             f"{stop - start} centres from column {column} on.")
+        return self._evaluate(first, j, vectors, elements, start, stop, rows, column)
+
+    cdef _evaluate(self, const int64_t[::1] first, const int64_t[::1] j, const double[:, ::1] vectors,
+                   const int32_t[::1] elements, int64_t start, int64_t stop, double[:, ::1] rows, int64_t column):
         cdef int64_t n_pairs = first[stop] - first[start] if stop > start else 0
         cdef int64_t i, most = 0
         energies, gradients = np.zeros(max(stop - start, 0)), np.zeros((n_pairs, 3))
+        priors = np.zeros(max(stop - start, 0))
         if stop <= start:
-            return energies, gradients
+            return energies, gradients, priors
         for i in range(elements.shape[0]):
             if not 0 <= elements[i] < self.n_elements:
                 raise ValueError(f"elements: {elements[i]} of atom {i} is not from 0 to {self.n_elements - 1}.")
         for i in range(start, stop):
             most = max(most, first[i + 1] - first[i])
         cdef centre_pairs pairs = _pairs(first, j, vectors, elements, start, stop)
-        cdef double[::1] e = energies
+        cdef double[::1] e = energies, k = priors
         cdef double[:, ::1] g = gradients
         cdef double *g_at = &g[0, 0] if n_pairs else NULL
         cdef void *scratch = NULL
         _raise(posix_memalign(&scratch, 64, self.kernel.scratch_size(self.plan_at, most)))
         with nogil:
-            self.kernel.evaluate(self.plan_at, &pairs, scratch, &e[0], g_at)
+            if rows is None:
+                self.kernel.evaluate(self.plan_at, &pairs, scratch, &e[0], g_at)
+            else:
+                self.kernel.evaluate_rows(self.plan_at, &pairs, scratch, &e[0], g_at, &rows[0, column], rows.shape[1], &k[0])
             free(scratch)
-        return energies, gradients
+        return energies, gradients, priors
 
 
 cdef centre_pairs _pairs(const int64_t[::1] first, const int64_t[::1] j, const double[:, ::1] vectors,

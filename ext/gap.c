@@ -20,6 +20,7 @@ typedef struct {
     double *Q, *G;       /* [most / GROUP][n_features][GROUP] */
     double *K;           /* [BLOCK][GROUP] */
     vec *e;              /* [most / LANES] */
+    row_places *places;  /* [most / GROUP] */
 } block;
 
 static size_t layout_block(block *b, char *at)
@@ -32,6 +33,7 @@ static size_t layout_block(block *b, char *at)
     b->Q = carve(&at, size, d), b->G = carve(&at, size, d);
     b->K = carve(&at, BLOCK * GROUP, d);
     b->e = carve(&at, b->most, d);
+    b->places = carve(&at, b->most / GROUP, sizeof(row_places));
     return (size_t)(at - begin);
 }
 
@@ -113,10 +115,16 @@ static void pull_back(block *b, const soap_plan *soap, int64_t first_pair, int64
 }
 
 static void evaluate_block(block *b, const gap_plan *plan, const gap_set *set, const centre_pairs *pairs, int64_t n,
-                           double *energies, double *gradients)
+                           double *energies, double *gradients, const row_output *out)
 {
     fill_spectra(b, plan->soap, pairs, n);
-    products(set, b->n_features, n, b->Q, b->K, b->G, b->e);
+    if (out)
+        find_places(out, b->index, n, b->places);
+    products(set, b->n_features, n, b->Q, b->K, b->G, b->e, out ? b->places : NULL);
+    if (out && set->form != GAP_POWER)
+        rows_of_points(set, b->n_features, n, b->Q, b->K, b->places);
+    if (out && out->priors)
+        add_priors(set, b->n_features, n, b->Q, b->index, out->priors - pairs->start);
     for (int64_t k = 0; k < n; k++)
         energies[b->index[k] - pairs->start] += ((double *)b->e)[k];
     if (!gradients)
@@ -125,9 +133,9 @@ static void evaluate_block(block *b, const gap_plan *plan, const gap_set *set, c
     pull_back(b, plan->soap, pairs->first[pairs->start], n, gradients);
 }
 
-static void evaluate(const void *of, const centre_pairs *pairs, void *memory, double *energies, double *gradients)
+static void evaluate_sets(const gap_plan *plan, const centre_pairs *pairs, void *memory, double *energies,
+                          double *gradients, row_output *out)
 {
-    const gap_plan *plan = of;
     block b;
     if (pairs->stop <= pairs->start)
         return;
@@ -142,13 +150,36 @@ static void evaluate(const void *of, const centre_pairs *pairs, void *memory, do
                 continue;
             b.index[n++] = i;
             if (n == b.most) {
-                evaluate_block(&b, plan, plan->sets + set, pairs, n, energies, gradients);
+                evaluate_block(&b, plan, plan->sets + set, pairs, n, energies, gradients, out);
                 n = 0;
             }
         }
         if (n)
-            evaluate_block(&b, plan, plan->sets + set, pairs, n, energies, gradients);
+            evaluate_block(&b, plan, plan->sets + set, pairs, n, energies, gradients, out);
+        if (out)
+            out->rows += plan->sets[set].n_points;
     }
 }
 
-const centre_kernel JOIN(gap_loops_, ISA) = {TEXT(ISA), LANES, scratch_size, evaluate};
+static void evaluate(const void *plan, const centre_pairs *pairs, void *memory, double *energies, double *gradients)
+{
+    evaluate_sets(plan, pairs, memory, energies, gradients, NULL);
+}
+
+static int64_t n_functions(const void *of)
+{
+    const gap_plan *plan = of;
+    int64_t sum = 0;
+    for (int set = 0; set < plan->n_sets; set++)
+        sum += plan->sets[set].n_points;
+    return sum;
+}
+
+static void evaluate_rows(const void *plan, const centre_pairs *pairs, void *memory, double *energies, double *gradients,
+                          double *rows, int64_t stride, double *priors)
+{
+    row_output out = {rows, stride, priors, pairs->start};
+    evaluate_sets(plan, pairs, memory, energies, gradients, &out);
+}
+
+const centre_kernel JOIN(gap_loops_, ISA) = {TEXT(ISA), LANES, scratch_size, evaluate, n_functions, evaluate_rows};

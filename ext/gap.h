@@ -12,6 +12,9 @@
  *     kernel->evaluate(&plan, &pairs, scratch, energies, gradients);                 adds; zero them before
  *     gap_set_free(&sets[k]);
  *
+ * For the basis functions k(i, s) = amplitude (q_i . x_s)^zeta too, gap_set_keep(&sets[k], ...) before the plan is used, then
+ * kernel->evaluate_rows(); their columns are those of the first set, then of the next. uncertainty.h goes on from there.
+ *
  * The knots of soap_table have rows of kernel->lanes numbers, so the tables go with the instruction set.
  * Lengths in Angstrom, energies in the unit of w (eV), float64 throughout.
  */
@@ -40,6 +43,9 @@ typedef struct {
     int64_t n_panels;
     double *rows;         /* [n_panels][round_up(n_features, 8)][GAP_PANEL], zeros in the pads */
     double *weights;      /* w_s, [n_panels][GAP_PANEL]; with GAP_LINEAR v, [round_up(n_features, 8)] */
+    int64_t n_points;     /* of gap_set_keep(), 0 without */
+    double amplitude;
+    double *points;       /* x_s packed as rows, or rows themselves */
 } gap_set;
 
 typedef struct {
@@ -56,6 +62,8 @@ int gap_set_points(gap_set *set, int64_t n_features, int64_t n, const double *x,
 int gap_form(int64_t n_features, int64_t n, double zeta);
 /* zeta = 2 from A [n_features][n_features] itself. Returns 0, or 1 without memory. */
 int gap_set_square(gap_set *set, int64_t n_features, const double *A);
+/* Keep the n points x [n][n_features] of a set that is filled, for evaluate_rows(). Returns 0, or 1 without memory. */
+int gap_set_keep(gap_set *set, int64_t n_features, int64_t n, const double *x, double amplitude);
 void gap_set_free(gap_set *set);
 const centre_kernel *gap_loops_find(const char *isa); /* "base", "avx2", "avx512"; NULL if not here */
 

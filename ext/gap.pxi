@@ -16,6 +16,7 @@ cdef extern from "gap.h":
     int GAP_QUADRATIC
     int gap_form(int64_t, int64_t, double)
     int gap_set_square(gap_set *, int64_t, const double *) noexcept nogil
+    int gap_set_keep(gap_set *, int64_t, int64_t, const double *, double) noexcept nogil
     int gap_set_points(gap_set *, int64_t, int64_t, const double *, const double *, double) noexcept nogil
     void gap_set_free(gap_set *) noexcept nogil
     const centre_kernel *gap_loops_find(const char *)
@@ -40,6 +41,13 @@ cdef class GapKernel(CentreKernel):
     sets : sequence of (points (n_sparse, n_features), weights (n_sparse,))
     zeta : float
         >= 1.
+    amplitude : float, optional
+        Of the basis functions amplitude (q_i . x_s)^zeta, for `evaluate_rows`.
+
+    Attributes
+    ----------
+    row_kernel : GapKernel or None
+        Itself where it has `evaluate_rows`.
     """
 
     cdef soap_plan soap
@@ -47,7 +55,7 @@ cdef class GapKernel(CentreKernel):
     cdef gap_set sets[MAX_SETS]
     cdef object kept
 
-    def __init__(self, Loops loops, channels_of, set_of, sets, zeta):
+    def __init__(self, Loops loops, channels_of, set_of, sets, zeta, amplitude=None):
         cdef const int32_t[::1] channels = np.ascontiguousarray(channels_of, dtype=np.int32)
         cdef const int32_t[::1] numbers = np.ascontiguousarray(set_of, dtype=np.int32)
         if not zeta >= 1:
@@ -66,9 +74,13 @@ cdef class GapKernel(CentreKernel):
         self.plan_at = &self.plan
         self.kernel = gap_loops_find(loops.loops.isa)
         for points, weights in sets:
-            self._add(points, weights, zeta)
+            self._add(points, weights, zeta, amplitude)
 
-    cdef _add(self, points, weights, double zeta):
+    @property
+    def row_kernel(self):
+        return self if self.n_functions else None
+
+    cdef _add(self, points, weights, double zeta, amplitude):
         cdef const double[:, ::1] x = np.ascontiguousarray(points, dtype=np.float64)
         cdef const double[::1] w = np.ascontiguousarray(weights, dtype=np.float64)
         if x.shape[0] != w.shape[0] or x.shape[1] != self.soap.n_features:
@@ -86,6 +98,8 @@ cdef class GapKernel(CentreKernel):
             status = gap_set_points(new, x.shape[1], x.shape[0], x_at, w_at, zeta)
         _raise(status)
         self.plan.n_sets += 1
+        if amplitude is not None:
+            _raise(gap_set_keep(new, x.shape[1], x.shape[0], x_at, amplitude))
 
     def __dealloc__(self):
         cdef int k

@@ -95,8 +95,23 @@ int gap_set_points(gap_set *set, int64_t n_features, int64_t n, const double *x,
     return 0;
 }
 
+int gap_set_keep(gap_set *set, int64_t n_features, int64_t n, const double *x, double amplitude)
+{
+    double *points = set->rows; /* the same where the form is GAP_POWER */
+    if (set->form != GAP_POWER) {
+        points = zeros(round_up(n) * round_up(n_features));
+        if (!points)
+            return 1;
+        pack(points, n_features, n, x);
+    }
+    set->points = points, set->n_points = n, set->amplitude = amplitude;
+    return 0;
+}
+
 void gap_set_free(gap_set *set)
 {
+    if (set->points != set->rows)
+        free(set->points);
     free(set->rows);
     free(set->weights);
     memset(set, 0, sizeof *set);

@@ -138,9 +138,11 @@ static void weigh_by(const int wide, double zeta, int64_t n_rows, const double *
     weigh_powers(wide, whole, zeta, n_rows, w, K, e);
 }
 
+#include "gap_rows.h"
+
 /* One block of panels p0 .. p0 + n - 1 of a set for one group: e += ..., G (+)= .... */
 INLINE void block_of_rows(const int wide, const gap_set *set, int64_t n_features, int64_t p0, int64_t n,
-                          const double *Q, double *K, double *G, vec *e)
+                          const double *Q, double *K, double *G, vec *e, const row_places *places)
 {
     const double *X = set->rows + p0 * n_features * GAP_PANEL;
     if (set->form == GAP_QUADRATIC) { /* A is symmetric: G = 2 A Q */
@@ -155,6 +157,8 @@ INLINE void block_of_rows(const int wide, const gap_set *set, int64_t n_features
         return;
     }
     values(wide, n, n_features, X, Q, K);
+    if (places)
+        store_rows(set, p0 * GAP_PANEL, n * GAP_PANEL, K, places);
     weigh_by(wide, set->zeta, n * GAP_PANEL, set->weights + p0 * GAP_PANEL, K, e);
     slopes(wide, n, n_features, X, K, G, p0 > 0);
 }
@@ -169,9 +173,10 @@ static void linear(const gap_set *set, int64_t n_features, const double *Q, doub
         }
 }
 
-/* Energies e [n_groups][WIDE] and slopes G [n_groups][n_features][GROUP] of spectra Q, laid out as G. */
+/* Energies e [n_groups][WIDE] and slopes G [n_groups][n_features][GROUP] of spectra Q, laid out as G; the basis functions
+ * to places [n_groups] on the way where the form has them. */
 static void products(const gap_set *set, int64_t n_features, int64_t n_centres, const double *Q, double *K, double *G,
-                     vec *e)
+                     vec *e, const row_places *places)
 {
     int64_t size = n_features * GROUP, n_groups = (n_centres + GROUP - 1) / GROUP;
     for (int64_t v = 0; v < n_groups * WIDE; v++)
@@ -183,12 +188,13 @@ static void products(const gap_set *set, int64_t n_features, int64_t n_centres, 
         for (int64_t g = 0; g < n_groups; g++) {
             int64_t rest = n_centres - g * GROUP;
             const double *q = Q + g * size;
+            const row_places *to = places ? places + g : NULL;
             if (rest > 2 * LANES)
-                block_of_rows(3, set, n_features, p, n, q, K, G + g * size, e + g * WIDE);
+                block_of_rows(3, set, n_features, p, n, q, K, G + g * size, e + g * WIDE, to);
             else if (rest > LANES)
-                block_of_rows(2, set, n_features, p, n, q, K, G + g * size, e + g * WIDE);
+                block_of_rows(2, set, n_features, p, n, q, K, G + g * size, e + g * WIDE, to);
             else
-                block_of_rows(1, set, n_features, p, n, q, K, G + g * size, e + g * WIDE);
+                block_of_rows(1, set, n_features, p, n, q, K, G + g * size, e + g * WIDE, to);
         }
     }
 }

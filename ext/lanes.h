@@ -53,6 +53,28 @@ INLINE real total(vec v)
     return lane[0];
 }
 
+#define NUMBERS_2 0, 1
+#define NUMBERS_4 NUMBERS_2, 2, 3
+#define NUMBERS_8 NUMBERS_4, 4, 5, 6, 7
+#define NUMBERS_16 NUMBERS_8, 8, 9, 10, 11, 12, 13, 14, 15
+
+/* Lanes and rows of a square exchanged, by swapping blocks of 1, 2, 4, .. */
+INLINE void transpose(vec *a)
+{
+    const ivec lane = {JOIN(NUMBERS_, LANES)};
+#pragma GCC unroll 16
+    for (int half = 1; half < LANES; half *= 2) {
+        ivec low = lane + (((lane & half) != 0) & (LANES - half)), high = low + half;
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES; i++) {
+            if (i & half)
+                continue;
+            vec one = a[i], two = a[i + half];
+            a[i] = __builtin_shuffle(one, two, low), a[i + half] = __builtin_shuffle(one, two, high);
+        }
+    }
+}
+
 #ifndef SINGLE
 /* e^x for x <= 0 to 1 ulp or so: x = n ln 2 + s, |s| <= ln 2 / 2, Taylor series in s, 2^n by its bits. */
 INLINE vec exponential(vec x)

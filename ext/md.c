@@ -29,6 +29,7 @@ static void release(md_system *s)
         thread_part *t = &p->parts[rank];
         free(t->rows), free(t->block_first), free(t->block_j), free(t->block_species), free(t->block_other);
         free(t->block_vectors), free(t->block_gradients), free(t->block_energies), free(t->scratch);
+        release_rows(t);
         if (rank)
             free(t->forces);
     }
@@ -125,6 +126,8 @@ static int compute(md_system *s)
     if (status)
         return status;
     s->own->want_virial = 1;
+    s->uncertainty.at = s->step;
+    s->uncertainty.now = s->uncertainty.every && s->uncertainty.done < 0;
     status = forces(s);
     sum_kinetic(s);
     md_team_end(&s->own->team);
@@ -138,6 +141,8 @@ static int run(md_system *s, int64_t n_steps)
         return status;
     for (int64_t k = 0; k < n_steps && !status; k++) {
         s->own->want_virial = s->motion || k + 1 == n_steps;
+        s->uncertainty.at = s->step + 1;
+        s->uncertainty.now = s->uncertainty.every && (s->step + 1) % s->uncertainty.every == 0;
         for (int stage = 0; stage < s->n_stages && !status; stage++)
             status = stage_of(s, stage);
         s->step += !status;

@@ -14,6 +14,7 @@
 #define KERNELFF_MD_H
 
 #include "centres.h"
+#include "uncertainty.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -48,14 +49,32 @@ typedef enum {
     MD_VOLUME,      /* volume, worst, left least_volume .. most_volume */
     MD_SHAPE,       /* height culprits[0] of the cell changed by more than most_stretch: worst */
     MD_CROWDED,     /* too many atoms and images for the list */
-    MD_REST         /* the caller's own terms failed */
+    MD_REST,        /* the caller's own terms failed */
+    MD_UNCERTAIN    /* uncertainty of atom culprits[0] above its limit: worst */
 } md_status;
 
 typedef struct {
     const centre_kernel *kernel;
     const void *plan;
     double reach;                    /* where pairs are farther apart the term is nothing, of a pair potential; else 0 */
+    const centre_kernel *row_kernel; /* for uncertainties: the same kernel, or that of double precision; NULL: no rows */
+    const void *row_plan;
+    int64_t column;                  /* where the functions of the term begin in a row */
 } md_term;
+
+/* A number of every atom (uncertainty.h) in the steps that are multiples of `every`, and before the first. */
+typedef struct {
+    int64_t every;                   /* 0: never */
+    const uncertainty_loops *loops;
+    const uncertainty_plan *plan;
+    int64_t n_functions;             /* of all terms together */
+    int (*ask)(void *context, double *numbers); /* in place of a plan, where a term has no rows; with md_system.context */
+    double *numbers;                 /* [n] in the order of the atoms */
+    double most;                     /* the run stops above it */
+    int64_t done;                    /* step that the numbers are of; < 0: none yet */
+    int64_t at;                      /* md.c's own: the step that is under way, and whether it is one of those */
+    int now;
+} md_uncertainty;
 
 typedef enum { MD_CELL_FIXED, MD_CELL_ISOTROPIC, MD_CELL_ANISOTROPIC, MD_CELL_FLEXIBLE } md_cell_motion;
 
@@ -102,6 +121,7 @@ typedef struct {
     double energy, virial[9], kinetic[9]; /* of the last compute() or run(); kinetic = sum m v v' */
     int64_t n_rebuilds, n_pairs;
     double rebuild_time, force_time; /* s, by the wall clock */
+    md_uncertainty uncertainty;
     struct md_private *own;
 } md_system;
 

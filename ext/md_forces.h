@@ -3,6 +3,7 @@
 #define KERNELFF_MD_FORCES_H
 
 #include "md_private.h"
+#include "md_uncertainty.h"
 
 /* Scratch for every kernel, for centres of up to that many pairs. */
 static int prepare_scratch(const md_system *s, thread_part *t)
@@ -13,6 +14,9 @@ static int prepare_scratch(const md_system *s, thread_part *t)
     t->scratch_pairs = t->most_pairs + t->most_pairs / 8 + 8;
     for (int k = 0; k < s->n_terms; k++) {
         int64_t wanted = s->terms[k].kernel->scratch_size(s->terms[k].plan, t->scratch_pairs);
+        size = wanted > size ? wanted : size;
+        if (s->uncertainty.plan && s->terms[k].row_kernel)
+            wanted = s->terms[k].row_kernel->scratch_size(s->terms[k].row_plan, t->scratch_pairs);
         size = wanted > size ? wanted : size;
     }
     free(t->scratch);
@@ -52,7 +56,7 @@ static int prepare_blocks(md_system *s)
             int64_t pairs = first[i + BLOCK < n ? i + BLOCK : n] - first[i];
             most = pairs > most ? pairs : most;
         }
-        if (!prepare_block(s, t, most + 1) || !prepare_scratch(s, t))
+        if (!prepare_block(s, t, most + 1) || !prepare_scratch(s, t) || !prepare_rows(s, t))
             return MD_NO_MEMORY;
     }
     return MD_OK;
@@ -149,11 +153,16 @@ static int block_of(md_system *s, thread_part *t, int64_t begin, int64_t n)
     memset(t->block_gradients, 0, (size_t)(3 * m + 4) * sizeof(double));
     memset(t->block_energies, 0, (size_t)n * sizeof(double));
     centre_pairs pairs = {t->block_first, t->block_j, t->block_vectors, t->block_species, 0, n};
+    int measured = s->uncertainty.now && s->uncertainty.plan;
+    if (measured)
+        clear_rows(s, t, n);
     for (int k = 0; k < s->n_terms; k++) {
         const md_term *term = &s->terms[k];
         if (!term->reach || least < SQUARE(term->reach))
-            term->kernel->evaluate(term->plan, &pairs, t->scratch, t->block_energies, t->block_gradients);
+            evaluate_term(s, t, term, &pairs);
     }
+    if (measured)
+        measure_rows(s, t, begin, &pairs);
     for (int64_t u = 0; u < n; u++)
         t->energy += t->block_energies[u];
     p->want_virial ? scatter(t, begin, n, 1) : scatter(t, begin, n, 0);
@@ -232,7 +241,9 @@ static int add_forces(md_system *s)
         return MD_REST;
     md_team_run(&p->team, check_share);
     status = verdict(s);
-    return status ? status : isfinite(s->energy) ? MD_OK : MD_NOT_FINITE;
+    if (!status && !isfinite(s->energy))
+        status = MD_NOT_FINITE;
+    return status || !s->uncertainty.now ? status : judge_uncertainty(s);
 }
 
 #endif

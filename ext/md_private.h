@@ -39,6 +39,8 @@ typedef struct {
     int32_t *block_species, *block_other;
     double *block_vectors, *block_gradients, *block_energies;
     void *scratch;
+    double *rows_of_block, *priors;  /* [BLOCK][n_functions]; [3][BLOCK] priors, energies that are not wanted, numbers */
+    void *row_scratch;
     vec *forces;                     /* [n], of rank 0 those of the system */
     int status;
     int64_t culprits[2];

@@ -47,7 +47,7 @@ static int64_t layout(scratch *s, const moments_potential *plan, int64_t most_pa
     s->slots = carve(&at, n, sizeof(slot));
     s->f = carve(&at, plan->n_mu * n, v), s->df = carve(&at, plan->n_mu * n, v);
     s->chebyshev = carve(&at, plan->n_beta * SLOTS, v);
-    s->nodes = carve(&at, plan->n_nodes, v);
+    s->nodes = carve(&at, plan->n_nodes > plan->n_row_nodes ? plan->n_nodes : plan->n_row_nodes, v);
     s->adjoints = carve(&at, plan->n_adjoints, v);
     return at - begin;
 }
@@ -186,28 +186,6 @@ INLINE void mix_alike(const moments_potential *plan, const vec *rest, const vec 
     }
 }
 
-#define NUMBERS_2 0, 1
-#define NUMBERS_4 NUMBERS_2, 2, 3
-#define NUMBERS_8 NUMBERS_4, 4, 5, 6, 7
-#define NUMBERS_16 NUMBERS_8, 8, 9, 10, 11, 12, 13, 14, 15
-
-/* Lanes and rows of a square exchanged, by swapping blocks of 1, 2, 4, .. */
-INLINE void transpose(vec *a)
-{
-    const ivec lane = {JOIN(NUMBERS_, LANES)};
-    UNROLL
-    for (int half = 1; half < LANES; half *= 2) {
-        ivec low = lane + (((lane & half) != 0) & (LANES - half)), high = low + half;
-        UNROLL
-        for (int i = 0; i < LANES; i++) {
-            if (i & half)
-                continue;
-            vec one = a[i], two = a[i + half];
-            a[i] = __builtin_shuffle(one, two, low), a[i + half] = __builtin_shuffle(one, two, high);
-        }
-    }
-}
-
 /* The same for neighbours each of its own species: lanes are P_0, dP_0, P_1, .. meanwhile. */
 INLINE void mix_different(const moments_potential *plan, const slot *of, const vec *rest, const vec *values, vec *f,
                           vec *df)
@@ -331,9 +309,19 @@ static void add_products(const product_sums *sums, const vec *left, const vec *r
 
 #include "moments_pull.h"
 
-static void evaluate(const void *of, const centre_pairs *pairs, void *memory, double *energies, double *gradients)
+/* Values of the scalars to the rows of the centres of a block; the sums of the energy overwrite them next. */
+static void store_rows(scratch *s, const moments_potential *plan, int64_t n_centres, double *rows, int64_t stride)
 {
-    const moments_potential *plan = of;
+    const real *nodes = (const real *)s->nodes;
+    add_products(&plan->rows, s->nodes, s->nodes, s->nodes);
+    for (int64_t u = 0; u < n_centres; u++, rows += stride)
+        for (int64_t b = 0; b < plan->n_functions; b++)
+            rows[b] = (double)nodes[(int64_t)plan->functions[b] * LANES + u];
+}
+
+INLINE void evaluate_all(const moments_potential *plan, const centre_pairs *pairs, void *memory, double *energies,
+                         double *gradients, double *rows, int64_t stride)
+{
     scratch s;
     int64_t most = 0, base = pairs->first[pairs->start];
     for (int64_t i = pairs->start; i < pairs->stop; i++)
@@ -344,6 +332,8 @@ static void evaluate(const void *of, const centre_pairs *pairs, void *memory, do
         int64_t n_centres = least(LANES, pairs->stop - begin);
         fill_slots(&s, plan, pairs, begin);
         all_moments(&s, plan);
+        if (rows)
+            store_rows(&s, plan, n_centres, rows + (begin - pairs->start) * stride, stride);
         add_products(&plan->nodes, s.nodes, s.nodes, s.nodes);
         for (int64_t u = 0; u < n_centres; u++)
             for (int32_t e = 0; e < plan->n_energies; e++)
@@ -356,4 +346,18 @@ static void evaluate(const void *of, const centre_pairs *pairs, void *memory, do
     }
 }
 
-const centre_kernel JOIN(PRECISION, ISA) = {TEXT(ISA), LANES, scratch_size, evaluate};
+static void evaluate(const void *plan, const centre_pairs *pairs, void *memory, double *energies, double *gradients)
+{
+    evaluate_all(plan, pairs, memory, energies, gradients, NULL, 0);
+}
+
+static int64_t n_functions(const void *plan) { return ((const moments_potential *)plan)->n_functions; }
+
+static void evaluate_rows(const void *plan, const centre_pairs *pairs, void *memory, double *energies, double *gradients,
+                          double *rows, int64_t stride, double *priors)
+{
+    (void)priors; /* no Gaussian process */
+    evaluate_all(plan, pairs, memory, energies, gradients, rows, stride);
+}
+
+const centre_kernel JOIN(PRECISION, ISA) = {TEXT(ISA), LANES, scratch_size, evaluate, n_functions, evaluate_rows};

@@ -49,6 +49,10 @@ typedef struct {
     int32_t n_nodes, n_energies, one;
     int32_t n_adjoints, energy;
     product_sums nodes, adjoints;
+    /* For evaluate_rows(), else 0: the scalars, without weights. Nodes as above up to the number 1, then sums of their own. */
+    int32_t n_functions, n_row_nodes;
+    const int32_t *functions;    /* [n_functions] nodes; double alone */
+    product_sums rows;
 } moments_potential;
 
 const centre_kernel *moments_double_loops_find(const char *isa); /* "base", "avx2", "avx512"; NULL if not here */

@@ -23,6 +23,9 @@ cdef extern from "moments_potential.h":
         int32_t n_adjoints, energy
         product_sums nodes
         product_sums adjoints
+        int32_t n_functions, n_row_nodes
+        const int32_t *functions
+        product_sums rows
 
     const centre_kernel *moments_double_loops_find(const char *)
     const centre_kernel *moments_single_loops_find(const char *)
@@ -59,6 +62,9 @@ cdef class PotentialKernel(CentreKernel):
         plan.n_nodes, plan.n_energies, plan.one = tables["n_nodes"], tables["n_energies"], tables["one"]
         plan.n_adjoints, plan.energy = tables["n_adjoints"], tables["energy"]
         plan.nodes, plan.adjoints = _sums(tables, "nodes"), _sums(tables, "adjoints")
+        if "functions" in tables:
+            plan.n_functions, plan.n_row_nodes = len(tables["functions"]), tables["n_row_nodes"]
+            plan.functions, plan.rows = <const int32_t *>_at(tables["functions"]), _sums(tables, "rows")
         self.plan_at = plan
 
 

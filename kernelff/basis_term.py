@@ -83,6 +83,10 @@ class BasisTerm:
         """Atomic numbers of the centres that this term gives energy, or None for all."""
         return None if self.descriptor.species is None else set(self.descriptor.species)
 
+    def columns_for(self, z):
+        """Columns of the functions that centres of an element have: all or none."""
+        return np.arange(self.n_functions if self.centres is None or z in self.centres else 0)
+
     def gram(self):
         """K_MM, shape (n_functions, n_functions): diagonal."""
         return np.diag(self.stds**-2)
@@ -112,13 +116,17 @@ class BasisTerm:
         kernels = self.compiled(weights)
         return self.evaluate_by_parts(neighbors, weights) if kernels is None else kernels.evaluate(neighbors)
 
-    def compiled(self, weights):
-        """Kernels with these weights bound in, kept until others come; None for a descriptor that has none."""
+    def compiled(self, weights, rows=False):
+        """Kernels with these weights bound in, kept until others come; None for a descriptor that has none.
+
+        With `rows` they have a `row_kernel`, which gives the basis functions in the same pass.
+        """
         if not isinstance(self.descriptor, MomentDescriptor):
             return None
         bound = self._bound  # one look: another thread may put another pair there
-        if bound is None or not np.array_equal(bound[0], weights):
-            bound = self._bound = (np.array(weights), BoundMoments(self.descriptor, weights, self.precision))
+        fits = bound is not None and np.array_equal(bound[0], weights)
+        if not fits or (rows and bound[1].row_kernel is None):
+            bound = self._bound = (np.array(weights), BoundMoments(self.descriptor, weights, self.precision, rows))
         return bound[1]
 
     def evaluate_by_parts(self, neighbors, weights):

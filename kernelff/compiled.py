@@ -25,7 +25,7 @@ def can_compile(descriptor, kernel):
     return plain and isinstance(descriptor, SOAPDescriptor)
 
 
-def compile_environments(term, weights):
+def compile_environments(term, weights, rows=False):
     """Kernel of an EnvironmentTerm; it knows elements by their atomic numbers.
 
     Parameters
@@ -33,6 +33,8 @@ def compile_environments(term, weights):
     term : EnvironmentTerm
         For which `can_compile` holds.
     weights : ndarray of shape (n_functions,)
+    rows : bool
+        Whether the kernel shall give the basis functions too; with zeta 1 and 2 it then keeps the sparse points.
 
     Returns
     -------
@@ -41,7 +43,8 @@ def compile_environments(term, weights):
     sets = [(points, term.delta**2 * weights[term.columns[key]]) for key, points in term.sparse_points.items()]
     channels_of, set_of = _channels_of(term.descriptor), _set_of(term.sparse_points)
     with one_blas_thread():  # a matrix product with zeta = 2: the same bits for any number of threads
-        return GapKernel(term.descriptor.loops, channels_of, set_of, sets, float(term.kernel.zeta))
+        amplitude = term.delta**2 if rows else None
+        return GapKernel(term.descriptor.loops, channels_of, set_of, sets, float(term.kernel.zeta), amplitude)
 
 
 def compile_pairs(term, weights):

@@ -12,7 +12,7 @@ from kernelff.baselines.zbl import ZBL
 from kernelff.basis_term import BasisTerm
 from kernelff.error_bars.calibration import Calibration
 from kernelff.error_bars.extrapolation import ActiveSet
-from kernelff.error_bars.gap_variance import GapVariance
+from kernelff.error_bars.of_potential import ErrorBars
 from kernelff.error_bars.uncertainty import Posterior
 from kernelff.results import Results, stress_of
 from kernelff.terms import term_from_state, under
@@ -21,7 +21,7 @@ from kernelff.threads import one_blas_thread
 _DATA_BASELINES = {"dftd3": DFTD3, "zbl": ZBL}  # baselines that a model file holds, beside potentials
 
 
-class Potential:
+class Potential(ErrorBars):
     """A fitted model, lowered to plain data: immutable and thread-safe.
 
     Parameters
@@ -55,8 +55,12 @@ class Potential:
         self.active_set = active_set
         if active_set is not None:
             active_set.check_fits(self.terms)
+        self.measures = {}  # of local_pass.py, made when they are first asked for
         centres = [term.centres for term in self.terms]
         self._seen = None if None in centres else set().union(*centres)
+
+    def __getstate__(self):
+        return self.__dict__ | {"measures": {}}  # they hold pointers
 
     @property
     def species(self):
@@ -93,6 +97,9 @@ class Potential:
         with one_blas_thread():
             columns = term_columns(self.terms)
             parts = [t.evaluate(neighbors, self.weights[c]) for t, c in zip(self.terms, columns, strict=True)]
+        return self._results(atoms, neighbors, parts)
+
+    def _results(self, atoms, neighbors, parts):
         if self.repulsion is not None:
             parts.append(self.repulsion.evaluate(neighbors))
         elements, place = np.unique(neighbors.numbers, return_inverse=True)
@@ -109,111 +116,6 @@ class Potential:
             forces=forces,
             virial=virial,
             stress=stress_of(virial, neighbors.volume),
-        )
-
-    def uncertainty(self, atoms, derivatives=True, residual=False):
-        """Posterior standard deviations and novelty of a frame.
-
-        Parameters
-        ----------
-        atoms : ase.Atoms
-        derivatives : bool
-            Forces and stress too; they cost the fitting rows of the frame,
-            about twenty times an evaluation.
-        residual : bool
-            Predictive variances of the Gaussian process instead of calibrated ones: posterior variance plus
-            what the sparse set cannot express of each total, force and stress, with all cross terms between
-            centres, O(n_atoms^2). Uncalibrated.
-
-        Returns
-        -------
-        Uncertainty
-
-        Raises
-        ------
-        ValueError
-            If the model carries no posterior.
-        """
-        if self.posterior is None and self.metadata.get("source") == "mtp":
-            raise ValueError(
-                "uncertainty: this model was read from an .mtp file, which does not hold the posterior covariance of a "
-                "fit. For error bars fit a model."
-            )
-        if self.posterior is None and self.metadata.get("source") == "gap.xml":
-            raise ValueError(
-                "uncertainty: this model was read from a gap.xml, which does not hold the posterior covariance of its "
-                "fit, so standard deviations of total energies, forces and stresses are not defined. "
-                "local_gap_variance(atoms) gives QUIP's distance from the sparse set; for error bars fit a model."
-            )
-        if self.posterior is None:
-            raise ValueError(
-                "uncertainty: this model carries no posterior (it was saved with compact=True). "
-                "Save it without compact, or fit it again."
-            )
-        self.check_species(atoms)
-        with one_blas_thread():
-            if residual:
-                return self.posterior.full(self.terms, atoms, derivatives)
-            calls = self.posterior.complete if derivatives else self.posterior.local
-            return calls(self.terms, atoms)
-
-    def local_gap_variance(self, atoms, regularisation=1e-3):
-        """QUIP's variance of each local energy, a distance from the sparse set; see `GapVariance`.
-
-        Parameters
-        ----------
-        atoms : ase.Atoms
-        regularisation : float
-            QUIP's ``gap_variance_regularisation``, eV.
-
-        Returns
-        -------
-        ndarray of shape (n_atoms,)
-            eV^2.
-        """
-        self.check_species(atoms)
-        if any(isinstance(term, BasisTerm) for term in self.terms):
-            raise ValueError("local_gap_variance: a linear model has no sparse set. Use uncertainty(atoms).")
-        if self.metadata.get("cutoffs_in_weights"):
-            raise ValueError("local_gap_variance: not supported for a GAP with sparseCutoff != 1 in its soap.")
-        return GapVariance(self.terms, regularisation).local(atoms)
-
-    def extrapolation_grade(self, atoms):
-        """How far a frame lies outside the training set; see extrapolation.py.
-
-        Up to 1 (and the tolerance of the selection) the energy is interpolated. MLIP's users take 2 as the grade from
-        which a frame is worth a calculation, and 10 as that at which a run should stop.
-
-        Parameters
-        ----------
-        atoms : ase.Atoms
-
-        Returns
-        -------
-        ndarray of shape (n_atoms,) or float
-            Of each environment, or of the frame if the active set is one of configurations.
-
-        Raises
-        ------
-        ValueError
-            If the potential has no active set.
-        """
-        if self.active_set is None:
-            raise ValueError(f"extrapolation_grade: {self._remedy_without_active_set()}")
-        self.check_species(atoms)
-        with one_blas_thread():
-            grades = self.active_set.grades(self.active_set.rows_of(self, atoms))
-        return grades if self.active_set.mode == "neighborhood" else float(grades[0])
-
-    def _remedy_without_active_set(self):
-        if not all(isinstance(term, BasisTerm) for term in self.terms):
-            return (
-                "is for linear models, as moment tensor potentials are. A Gaussian process measures the distance from "
-                "its sparse set by uncertainty(atoms).novelty."
-            )
-        return (
-            "this potential has no active set. Choose one from the training frames: "
-            "potential.with_active_set(ActiveSet.select(potential, frames))."
         )
 
     def with_active_set(self, active_set):

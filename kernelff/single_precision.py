@@ -46,6 +46,4 @@ def check_single(neighbors, plain, gradients, exact):
 
 def too_coarse(error):
     """The sentence about an error, given as text without its unit."""
-    return (
-        f"precision: single precision misses forces of this model by {error} eV/Å, more than {SINGLE_TOLERANCE:g}."
-    )
+    return f"precision: single precision misses forces of this model by {error} eV/Å, more than {SINGLE_TOLERANCE:g}."

@@ -70,6 +70,11 @@ class EnvironmentTerm:
         """Atomic numbers of the centres that this term gives energy, or None for all."""
         return None if 0 in self.sparse_points else {z for key in self.sparse_points for z in _elements(key)}
 
+    def columns_for(self, z):
+        """Ascending columns of the functions that centres of an element have."""
+        own = [np.arange(c.start, c.stop) for key, c in self.columns.items() if _is_centre(key, np.array([z]))[0]]
+        return np.concatenate([np.zeros(0, dtype=int), *own])
+
     def gram(self):
         """K_MM, shape (n_functions, n_functions), eV^2."""
         K_MM = np.zeros((self.n_functions, self.n_functions))
@@ -110,16 +115,18 @@ class EnvironmentTerm:
         first, j, vectors, _ = self.descriptor.plain(neighbors)
         return kernel.evaluate(first, j, vectors, neighbors.numbers.astype(np.int32), 0, neighbors.n_atoms)
 
-    def compiled(self, weights):
+    def compiled(self, weights, rows=False):
         """Kernel with these weights bound in, kept until others come; None for a covariance that has none.
 
-        It knows elements by their atomic numbers.
+        It knows elements by their atomic numbers. With `rows` it has a `row_kernel`, itself, which gives the basis
+        functions in the same pass.
         """
         if not can_compile(self.descriptor, self.kernel):
             return None
         bound = self._bound  # one look: another thread may put another pair there
-        if bound is None or not np.array_equal(bound[0], weights):
-            bound = self._bound = (np.array(weights), compile_environments(self, weights))
+        fits = bound is not None and np.array_equal(bound[0], weights)
+        if not fits or (rows and bound[1].row_kernel is None):
+            bound = self._bound = (np.array(weights), compile_environments(self, weights, rows))
         return bound[1]
 
     def evaluate_by_parts(self, neighbors, weights):

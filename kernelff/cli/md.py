@@ -45,6 +45,12 @@ def md(
     max_force: Annotated[float, typer.Option(help="Stop beyond this force, eV/Å.")] = 1000.0,
     max_step: Annotated[float, typer.Option(help="Stop beyond this displacement in a step, Å.")] = 0.5,
     min_distance: Annotated[float, typer.Option(help="Stop when two atoms are closer, Å.")] = 0.3,
+    uncertainty: Annotated[
+        str | None, typer.Option(help="Of every atom, into table and trajectory: std (of local energies, eV), novelty "
+                                 "(Gaussian processes) or grade (of extrapolation; MTP with an active set).")
+    ] = None,
+    uncertainty_every: Annotated[int, typer.Option(help="Steps between uncertainties.")] = 10,
+    max_uncertainty: Annotated[float | None, typer.Option(help="Stop beyond this uncertainty.")] = None,
 ):  # fmt: skip
     """Run molecular dynamics; a run that was stopped or killed goes on with the same command."""
     temperature, pressure = _numbers("--temperature", temperature, (1, 2)), _numbers("--pressure", pressure, (1, 2))
@@ -60,7 +66,8 @@ def md(
         thermostat=thermostat, thermostat_time=thermostat_time, cell=cell, barostat_time=barostat_time, seed=seed,
         trajectory=output, trajectory_every=every, thermo=output.with_suffix(".csv"), thermo_every=thermo_every,
         checkpoint_every=checkpoint_every, resume=not restart, threads=threads, max_force=max_force, max_step=max_step,
-        min_distance=min_distance, precision=precision, progress=console.is_terminal,
+        min_distance=min_distance, precision=precision, uncertainty=uncertainty, uncertainty_every=uncertainty_every,
+        max_uncertainty=max_uncertainty, progress=console.is_terminal,
     )  # fmt: skip
     if not result.ns_per_day:
         note(f"the run is complete at step {steps}; give more --steps to go on, or --restart")
@@ -87,4 +94,6 @@ def _show(result, seconds):
     columns = (("temperature_K", "K"), ("pressure_GPa", "GPa"), ("volume_A3", "Å^3"))
     means = [(name.split("_")[0], np.mean(result.thermo[name][second_half]), unit) for name, unit in columns]
     shown = ", ".join(f"{name} {mean:.5g} {unit}" for name, mean, unit in means if np.isfinite(mean))
+    largest = [name for name in result.thermo if "_max" in name]  # of an uncertainty
+    shown += "".join(f"; largest {name.split('_max')[0]} {np.max(result.thermo[name]):.3g}" for name in largest)
     console.print(f"{result.ns_per_day:.3g} ns/day, {seconds:.1f} s. Means of the second half: {shown}")

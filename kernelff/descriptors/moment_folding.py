@@ -57,7 +57,7 @@ def folded(tables, weights):
     return FoldedProgram(dict(reversed(sums.items())), energy)
 
 
-def potential_tables(tables, weights, coefficients, lengths, species, lanes, dtype):
+def potential_tables(tables, weights, coefficients, lengths, species, lanes, dtype, rows=False):
     """Everything that a moments_potential holds, by name.
 
     Parameters
@@ -73,6 +73,8 @@ def potential_tables(tables, weights, coefficients, lengths, species, lanes, dty
         Numbers that the loops take together.
     dtype : numpy dtype
         Of the loops, float64 or float32.
+    rows : bool
+        Also what makes the scalars themselves.
 
     Returns
     -------
@@ -106,9 +108,23 @@ def potential_tables(tables, weights, coefficients, lengths, species, lanes, dty
         **_named("nodes", sums.forward(), lanes, dtype),
         **_named("adjoints", sums.reverse(), lanes, dtype),
     }
+    if rows:
+        found |= _row_tables(tables, order, highest, lanes, dtype)
     if dtype == np.float32:
         _require_finite(found)
     return found
+
+
+def _row_tables(tables, order, highest, lanes, dtype):
+    """Sums of all scalars, and their nodes."""
+    first = tables.n_accumulated + 1
+    sums = {first + k: {(i, j): w for i, j, w in terms} for k, terms in enumerate(tables.sums)}
+    numbered = _Numbered(tables, FoldedProgram(sums, {}), order, highest)
+    return {
+        "functions": np.array([numbered.node[scalar] for scalar in tables.scalars], dtype=np.int32),
+        "n_row_nodes": numbered.n_nodes,
+        **_named("rows", numbered.forward(), lanes, dtype),
+    }
 
 
 class _Numbered:

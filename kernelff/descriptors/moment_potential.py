@@ -18,6 +18,14 @@ class BoundMoments:
     precision : str
         "double", or "single": float32 inside, twice as many centres at a time. Some centres of every call, from that of
         the largest pair gradient on, are then evaluated in double precision too.
+    rows : bool
+        Whether `row_kernel` is wanted.
+
+    Attributes
+    ----------
+    kernel : PotentialKernel
+    row_kernel : PotentialKernel or None
+        The same in double precision, with `evaluate_rows`; in that precision `kernel` itself.
 
     Raises
     ------
@@ -25,19 +33,20 @@ class BoundMoments:
         For a precision that is none of these.
     """
 
-    def __init__(self, descriptor, weights, precision="double"):
+    def __init__(self, descriptor, weights, precision="double", rows=False):
         require(precision in PRECISIONS, "precision", precision, '"double" or "single"')
         self.descriptor, self.precision = descriptor, precision
-        self.kernel = self._bind(weights, precision)
-        self._exact = self.kernel if precision == "double" else self._bind(weights, "double")
+        self.kernel = self._bind(weights, precision, rows and precision == "double")
+        self._exact = self.kernel if precision == "double" else self._bind(weights, "double", rows)
+        self.row_kernel = self._exact if rows else None
 
     @property
     def address(self):
         """Where C finds the centre_kernel and its plan; elements are atomic numbers."""
         return self.kernel.address
 
-    def _bind(self, weights, precision):
-        tables = self.descriptor.potential_tables(weights, precision)
+    def _bind(self, weights, precision, rows):
+        tables = self.descriptor.potential_tables(weights, precision, rows)
         return PotentialKernel(tables, self.descriptor.isa, precision == "single")
 
     def evaluate(self, neighbors):

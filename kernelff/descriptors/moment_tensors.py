@@ -150,13 +150,16 @@ class MomentDescriptor(EnvironmentDescriptor):
         parts = chebyshev_basis(r, self.min_dist, self.cutoff, self.coefficients.shape[3])
         return tuple(self.scaling * np.einsum("nk,abmk->nabm", part, self.coefficients) for part in parts)
 
-    def potential_tables(self, weights, precision):
-        """Tables of a kernel with linear weights (n_features,) bound in; `precision`: "double" or "single"."""
+    def potential_tables(self, weights, precision, rows=False):
+        """Tables of a kernel with linear weights (n_features,) bound in; `precision`: "double" or "single".
+
+        With `rows` the kernel can give the features too.
+        """
         lanes, dtype = lanes_of(self.isa)[0], np.dtype(np.float64)
         if precision == "single":
             lanes, dtype = 2 * lanes, np.dtype(np.float32)
         lengths = (self.min_dist, self.cutoff, self.scaling)
-        return potential_tables(self._tables, weights, self.coefficients, lengths, self.species, lanes, dtype)
+        return potential_tables(self._tables, weights, self.coefficients, lengths, self.species, lanes, dtype, rows)
 
     def coefficient_gradients(self, neighbors, weights, start=0, stop=None):
         """Derivatives of local energies and pair gradients by radial coefficients, at fixed linear weights.

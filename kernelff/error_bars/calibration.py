@@ -78,6 +78,19 @@ class KindCalibration:
         beyond = logs - knots[-1] if len(knots) == 1 else np.maximum(logs - knots[-1], 0.0)
         return root * np.exp(np.interp(logs, knots, stds) + beyond)
 
+    def posterior_std(self, std, n_atoms=1, elements=""):
+        """The largest posterior sd whose calibrated sd is not above `std`, which is at least `least_of`."""
+        knots, stds = (np.log(part) for part in self.curves.get(elements, self.curves[""]))
+        root = n_atoms**_SIZE_POWER
+        log = np.log(max(std / root, _LEAST))
+        beyond = log - stds[-1] if len(knots) == 1 else max(log - stds[-1], 0.0)
+        return float(root * np.exp(np.interp(log, stds, knots) + beyond))
+
+    def least_of(self, elements):
+        """Smallest sd of frames of a set of elements; 0 where posterior sds are multiplied by a factor."""
+        knots, stds = self.curves.get(elements, self.curves[""])
+        return stds[0] if len(knots) > 1 else 0.0
+
     @property
     def least(self):
         """Smallest sd that is reported, for all sets of elements together."""
@@ -125,6 +138,16 @@ class Calibration:
         """Calibrated sd; the posterior's own where this kind was not calibrated."""
         one = getattr(self, kind)
         return np.asarray(posterior_std) if one is None else one.std(posterior_std, n_atoms, elements)
+
+    def posterior_std(self, kind, std, n_atoms=1, elements=""):
+        """The inverse of `std`, see `KindCalibration.posterior_std`."""
+        one = getattr(self, kind)
+        return float(std) if one is None else one.posterior_std(std, n_atoms, elements)
+
+    def least(self, kind, elements=""):
+        """Smallest sd of a kind that is reported for frames of a set of elements."""
+        one = getattr(self, kind)
+        return 0.0 if one is None else one.least_of(elements)
 
     def to_dict(self):
         return {kind: one and asdict(one) for kind in KINDS for one in (getattr(self, kind),)}

@@ -73,12 +73,21 @@ def _radial_derivatives(descriptor, weights, neighbors):
     return values
 
 
-def _one_hot(numbers, species):
-    columns = numbers[:, None] == np.array(species)
-    if not columns.any(axis=1).all():
-        other = sorted({int(z) for z in numbers} - set(species))
+def require_known(numbers, species):
+    """Refuse elements that an active set does not know.
+
+    Raises
+    ------
+    ValueError
+    """
+    other = sorted({int(z) for z in numbers} - set(species))
+    if other:
         raise ValueError(
             f"atoms: the active set knows the elements {list(species)}, not {other}. Select it from frames that "
             "contain them."
         )
-    return columns.astype(float)
+
+
+def _one_hot(numbers, species):
+    require_known(numbers, species)
+    return (numbers[:, None] == np.array(species)).astype(float)

@@ -48,13 +48,22 @@ class Posterior(NamedTuple):
     def local(self, terms, atoms):
         """Uncertainty of energies alone: one matrix product, cheap."""
         phi, prior = local_values(terms, neighbors_of(terms, atoms))
-        return self._local(phi, prior, elements_of(atoms))
+        return self.calibrated(atoms, _norms(phi @ self.P), _novelty(phi @ self.W, prior), phi.sum(axis=0))
 
-    def complete(self, terms, atoms):
-        """Uncertainty with forces and stress: costs the fitting rows of the frame."""
+    def calibrated(self, atoms, stds, novelty, total):
+        """Uncertainty of energies from the numbers of each atom and the sum of their basis functions."""
+        elements, total_std = elements_of(atoms), _norms((total @ self.P)[None])[0]
+        return Uncertainty(
+            energy_std=float(self.calibration.std("energy", total_std, len(atoms), elements)),
+            energies_std=self.calibration.std("energy", stds, 1, elements),
+            novelty=novelty,
+        )
+
+    def complete(self, terms, atoms, local=None):
+        """Uncertainty with forces and stress: costs the fitting rows of the frame. `local`: that of energies."""
         periodic = bool(atoms.pbc.all())
         rows = frame_rows(terms, atoms, energy=False, virial=periodic)
-        result, elements = self.local(terms, atoms), elements_of(atoms)
+        result, elements = self.local(terms, atoms) if local is None else local, elements_of(atoms)
         stress_std = None
         if periodic:
             virial_std = self.calibration.std("virial", _norms(rows.virial @ self.P), len(atoms), elements)
@@ -86,14 +95,6 @@ class Posterior(NamedTuple):
 
     def _full_std(self, rows, prior):
         return np.sqrt(_norms(rows @ self.P) ** 2 + _residual(rows @ self.W, prior))
-
-    def _local(self, phi, prior, elements):
-        total = _norms(phi.sum(axis=0, keepdims=True) @ self.P)[0]
-        return Uncertainty(
-            energy_std=float(self.calibration.std("energy", total, len(phi), elements)),
-            energies_std=self.calibration.std("energy", _norms(phi @ self.P), 1, elements),
-            novelty=_novelty(phi @ self.W, prior),
-        )
 
 
 def _residual(psi, prior):

@@ -63,12 +63,14 @@ class ExtendedXYZ(TextFile):
         lattice = " ".join(f"{x:.10g}" for x in atoms.cell.array.ravel())
         periodic = " ".join("FT"[int(flag)] for flag in atoms.pbc)
         head = [f'Lattice="{lattice}"'] if atoms.cell.array.any() else []
-        head += ["Properties=species:S:1:pos:R:3:momenta:R:3:forces:R:3", f'pbc="{periodic}"']
+        extra = "".join(f":{name}:R:1" for name in frame["arrays"])
+        head += [f"Properties=species:S:1:pos:R:3:momenta:R:3:forces:R:3{extra}", f'pbc="{periodic}"']
+        head += [f"{name}={value}" for name, value in frame["info"].items()]
         head += [f"energy={frame['energy']:.12g}", f"step={frame['step']}", f"time_fs={frame['time_fs']:.10g}"]
         if frame["stress"] is not None:
             head.append('stress="{}"'.format(" ".join(f"{x:.10g}" for x in frame["stress"].ravel())))
-        columns = np.hstack([atoms.positions, atoms.get_momenta(), frame["forces"]])
-        row = "%-2s" + " %16.8f" * 9
+        columns = np.column_stack([atoms.positions, atoms.get_momenta(), frame["forces"], *frame["arrays"].values()])
+        row = "%-2s" + " %16.8f" * 9 + " %16.8g" * len(frame["arrays"])
         rows = "\n".join(
             row % (symbol, *numbers) for symbol, numbers in zip(atoms.symbols, columns.tolist(), strict=True)
         )
@@ -106,7 +108,8 @@ class ASETrajectory:
         atoms = frame["atoms"].copy()
         stress = None if frame["stress"] is None else full_3x3_to_voigt_6_stress(frame["stress"])
         atoms.calc = SinglePointCalculator(atoms, energy=frame["energy"], forces=frame["forces"], stress=stress)
-        atoms.info |= {"step": frame["step"], "time_fs": frame["time_fs"]}
+        # ASE's format has no arrays of its own names; as entries of info they are kept
+        atoms.info |= {"step": frame["step"], "time_fs": frame["time_fs"], **frame["info"], **frame["arrays"]}
         self._writer.write(atoms)
         self._count += 1
 
@@ -139,13 +142,13 @@ def trajectory_file(path):
     raise ValueError(f"trajectory: {path} must end in .xyz or .extxyz (text) or in .traj (ASE).")
 
 
-def thermo_file(path):
+def thermo_file(path, columns=THERMO):
     """The writer of a thermo table, comma-separated."""
-    return TextFile(path, ",".join(THERMO) + "\n")
+    return TextFile(path, ",".join(columns) + "\n")
 
 
 def thermo_line(row):
-    return ",".join(str(row[name]) if name == "step" else f"{row[name]:.12g}" for name in THERMO) + "\n"
+    return ",".join(str(value) if name == "step" else f"{value:.12g}" for name, value in row.items()) + "\n"
 
 
 def read_thermo(path):
@@ -159,5 +162,7 @@ def read_thermo(path):
     -------
     dict of str -> ndarray
     """
+    with open(path) as file:
+        columns = file.readline().strip().split(",")
     table = np.loadtxt(path, delimiter=",", skiprows=1, ndmin=2)
-    return {name: table[:, k] for k, name in enumerate(THERMO)}
+    return {name: table[:, k] for k, name in enumerate(columns)}

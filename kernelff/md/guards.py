@@ -11,7 +11,7 @@ class MDStopped(RuntimeError):
         self.reason, self.atoms, self.step = reason, atoms, step
 
 
-def explained(stopped, atoms, step, settings, volume):
+def explained(stopped, atoms, step, settings, volume, watch=None):
     """The MDStopped for what the loop reported.
 
     Parameters
@@ -23,6 +23,7 @@ def explained(stopped, atoms, step, settings, volume):
     settings : MDSettings
     volume : float
         Å^3, at the start.
+    watch : Watch, optional
 
     Returns
     -------
@@ -61,9 +62,20 @@ def explained(stopped, atoms, step, settings, volume):
             f"of max_volume_change = {settings.max_volume_change:g}. Take cell='isotropic' for a liquid or a gas",
             (),
         ),
+        "uncertain": (_told_uncertainty(stopped, names[0], settings, watch), (a,)),
         "crowded": ("there are too many atoms and images for one neighbour list. Take a larger or smaller cell", ()),
     }[stopped.reason]
     return MDStopped(f"The run stopped {when}: {text}.", stopped.reason, culprits, step)
+
+
+def _told_uncertainty(stopped, name, settings, watch):
+    if stopped.reason != "uncertain":
+        return ""
+    limit, unit = settings.max_uncertainty or float("inf"), " eV" if watch.kind == "std" else ""
+    return (
+        f"{watch.name} of {name} is {watch.told(stopped.worst):.3g}{unit}, above max_uncertainty = "
+        f"{limit:g}. Label this frame and fit again, lower the temperature, or raise max_uncertainty"
+    )
 
 
 def pressure_of(system, volume):

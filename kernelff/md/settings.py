@@ -37,6 +37,9 @@ class MDSettings:
     min_distance: float = 0.3
     max_volume_change: float = 3.0
     precision: str = "double"
+    uncertainty: str | None = None
+    uncertainty_every: int = 10
+    max_uncertainty: float | None = None
 
     @classmethod
     def checked(cls, ensemble, temperature=None, pressure=None, thermostat=None, cell=None, **others):
@@ -85,6 +88,7 @@ class MDSettings:
             require_positive(name, getattr(settings, name))
         if not settings.min_distance >= 0 or not settings.max_volume_change > 1:
             raise ValueError("min_distance must be >= 0 Å and max_volume_change > 1.")
+        _check_uncertainty(settings)
         if isinstance(settings.seed, bool) or not 0 <= int(settings.seed) < 2**63:
             raise ValueError(f"seed: must be a whole number >= 0, got {settings.seed!r}.")
         if settings.ramps and settings.moves_cell and min(settings.temperature) <= 0:
@@ -147,6 +151,16 @@ def _ends(name, value):
     if ends.shape not in ((1,), (2,)) or not np.isfinite(ends).all():
         raise ValueError(f"{name}: must be a number, or two of them for a ramp, got {value!r}.")
     return float(ends[0]), float(ends[-1])
+
+
+def _check_uncertainty(settings):
+    if settings.uncertainty is None and settings.max_uncertainty is not None:
+        raise ValueError('max_uncertainty: of which kind? Give uncertainty="std", "novelty" or "grade" too.')
+    if settings.max_uncertainty is not None:
+        require_positive("max_uncertainty", settings.max_uncertainty)
+    every = settings.uncertainty_every
+    if isinstance(every, bool) or not isinstance(every, int | np.integer) or every < 1:
+        raise ValueError(f"uncertainty_every: must be a whole number >= 1, got {every!r}.")
 
 
 def _require_one_of(name, value, allowed):

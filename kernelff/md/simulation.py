@@ -12,6 +12,7 @@ from kernelff.md.files import THERMO, ExtendedXYZ, read_thermo, thermo_file, the
 from kernelff.md.guards import MDStopped, explained, pressure_of
 from kernelff.md.parts import parts_of
 from kernelff.md.state import forces_of, freedom_of, make_system, start_state, state_of
+from kernelff.md.watch import Watch
 from kernelff.potential import Potential
 from kernelff.single_precision import SINGLE_TOLERANCE, too_coarse
 
@@ -33,6 +34,8 @@ class Simulation:
         self.atoms.info, self.atoms.calc = {}, None
         self.start = start_state(atoms, settings)
         self.volume = abs(float(np.linalg.det(self.start.cell)))
+        self.watch = None if settings.uncertainty is None else Watch(potential, settings, atoms)
+        self.columns = THERMO if self.watch is None else (*THERMO, *self.watch.columns)
         self.parts, self.exact = parts_of(potential), None
         if settings.precision == "single":
             if not isinstance(potential, Potential):
@@ -41,7 +44,7 @@ class Simulation:
         self.offset = float(sum(self.parts.e0.get(int(z), 0.0) for z in atoms.numbers))
         self.freedom = freedom_of(self.atoms, settings)
         self.files = {} if trajectory is None else {"trajectory": trajectory_file(trajectory)}
-        self.files |= {} if thermo is None else {"thermo": thermo_file(thermo)}
+        self.files |= {} if thermo is None else {"thermo": thermo_file(thermo, self.columns)}
         owner = fingerprint(atoms, potential, settings, self.steps, self.every)
         path = _checkpoint_path(checkpoint, trajectory, thermo)
         self.checkpoint = None if path is None else MDCheckpoint(path, owner)
@@ -76,24 +79,27 @@ class Simulation:
             self._save()
         elif "thermo" in self.files:
             table = read_thermo(self.files["thermo"].path)
-            self.rows = [dict(zip(THERMO, row, strict=True)) for row in zip(*table.values(), strict=True)]
+            self.rows = [dict(zip(self.columns, row, strict=True)) for row in zip(*table.values(), strict=True)]
         return self.system.step
 
     def _place(self, state):
         """The system at a state. A checkpoint passes here too, so that a run that goes on and one that starts from
         the file are in the same order, with the same list, and stay the same to the last bit."""
         self.system = make_system(
-            self.atoms, state, self.parts, self.settings, self.steps, self.threads, self.start.cell
+            self.atoms, state, self.parts, self.settings, self.steps, self.threads, self.start.cell, self.watch
         )
         self._guarded(self.system.compute)
         if self.exact is not None:
             self._refuse_coarse(state)
 
     def _refuse_coarse(self, state):
-        """Compare forces in single precision with those in double precision."""
-        exact = make_system(self.atoms, state, self.exact, self.settings, self.steps, self.threads, self.start.cell)
-        self._guarded(exact.compute)
-        error = np.abs(forces_of(self.system) - forces_of(exact)).max(initial=0.0)
+        """Compare forces in single precision with those in double precision, in which a watch makes some of them."""
+        forces = []
+        for parts in (self.parts, self.exact):
+            system = make_system(self.atoms, state, parts, self.settings, self.steps, self.threads, self.start.cell)
+            self._guarded(system.compute)
+            forces.append(forces_of(system))
+        error = np.abs(forces[0] - forces[1]).max(initial=0.0)
         if error <= SINGLE_TOLERANCE:
             return
         if state.step == 0:
@@ -105,7 +111,7 @@ class Simulation:
         try:
             call(*arguments)
         except Stopped as stopped:
-            reason = explained(stopped, self.atoms, self.system.step, self.settings, self.volume)
+            reason = explained(stopped, self.atoms, self.system.step, self.settings, self.volume, self.watch)
             raise self._with_last_frame(reason) from None
 
     def _loop(self, step, progress):
@@ -155,10 +161,11 @@ class Simulation:
             system.step, system.step * self.settings.timestep, temperature, system.energy + self.offset, kinetic,
             system.conserved + self.offset, pressure_of(system, volume), volume,
         )  # fmt: skip
-        return dict(zip(THERMO, values, strict=True))
+        return dict(zip(THERMO, values, strict=True)) | ({} if self.watch is None else self.watch.row(system))
 
     def frame(self):
-        """The present frame: atoms with momenta, energy, forces, stress (3, 3) or None, step and time."""
+        """The present frame: atoms with momenta, energy, forces, stress (3, 3) or None, step and time, arrays of the
+        atoms and what info says of them."""
         system, state = self.system, state_of(self.system)
         atoms = self.atoms.copy()
         given = atoms.cell.array.any(axis=1)
@@ -171,11 +178,13 @@ class Simulation:
         return {
             "atoms": atoms, "energy": float(system.energy + self.offset), "forces": forces_of(system), "stress": stress,
             "step": system.step, "time_fs": system.step * self.settings.timestep,
+            "arrays": {} if self.watch is None else self.watch.arrays(system),
+            "info": {} if self.watch is None else {"uncertainty_step": system.uncertainty_step},
         }  # fmt: skip
 
     def table(self):
         """The thermo table, name -> array."""
-        return {name: np.array([row[name] for row in self.rows]) for name in THERMO}
+        return {name: np.array([row[name] for row in self.rows]) for name in self.columns}
 
     # ---- what goes wrong ------------------------------------------------------------------------------
 

@@ -31,6 +31,9 @@ class State:
     step : int
     heat : float
         eV.
+    uncertainties : ndarray of shape (n_atoms,), optional
+        Of a run that looks at them, as the loop made them last, in step `uncertainty_step`.
+    uncertainty_step : int
     """
 
     positions: np.ndarray
@@ -42,6 +45,8 @@ class State:
     cell_chain: np.ndarray
     step: int = 0
     heat: float = 0.0
+    uncertainties: np.ndarray | None = None
+    uncertainty_step: int = -1
 
     @property
     def path(self):
@@ -52,11 +57,15 @@ class State:
         """(JSON-able numbers, arrays)."""
         names = ("positions", "velocities", "images", "cell", "rate", "chain", "cell_chain")
         numbers = {"step": self.step, "heat": self.heat.hex()}
+        if self.uncertainties is not None:
+            names += ("uncertainties",)
+            numbers["uncertainty_step"] = self.uncertainty_step
         return numbers, {name: getattr(self, name) for name in names}
 
     @classmethod
     def from_arrays(cls, numbers, arrays):
-        return cls(**arrays, step=numbers["step"], heat=float.fromhex(numbers["heat"]))
+        done = numbers.get("uncertainty_step", -1)
+        return cls(**arrays, step=numbers["step"], heat=float.fromhex(numbers["heat"]), uncertainty_step=done)
 
 
 def start_state(atoms, settings):
@@ -154,7 +163,7 @@ def _at_rest(atoms, velocities, masses):
     return velocities
 
 
-def make_system(atoms, state, parts, settings, steps, threads, start_cell):
+def make_system(atoms, state, parts, settings, steps, threads, start_cell, watch=None):
     """The compiled system at a state: the same bits for the same state, whatever came before.
 
     Parameters
@@ -169,6 +178,7 @@ def make_system(atoms, state, parts, settings, steps, threads, start_cell):
     threads : int
     start_cell : ndarray of shape (3, 3)
         Å, at the start of the run.
+    watch : Watch, optional
 
     Returns
     -------
@@ -178,20 +188,26 @@ def make_system(atoms, state, parts, settings, steps, threads, start_cell):
     mass = np.where(fixed_atoms(atoms), 0.0, atoms.get_masses())
     rest = None if parts.rest is None else _unsorted(parts.rest.bound(atoms), order)
     numbers = settings.numbers(freedom_of(atoms, settings), steps)
-    return System(
+    system = System(
         atoms.numbers[order], order, state.positions[order], state.velocities[order], mass[order], state.images[order],
         state.cell, atoms.pbc, parts.kernels, rest, settings.stages(), available_isas()[0],
         n_threads=max(1, min(threads, len(atoms) // 8)), cutoff=parts.cutoff, step=state.step, heat=state.heat,
         volume=abs(np.linalg.det(start_cell)), heights=_heights(start_cell), rate=state.rate, chain=state.chain,
         cell_chain=state.cell_chain, **numbers,
     )  # fmt: skip
+    if watch is not None:
+        watch.attach(system, len(parts.kernels), atoms, order, state)
+    return system
 
 
 def state_of(system):
     """The State of a system, in the caller's order."""
     place = np.argsort(system.ids)
     positions, velocities = system.x[place, :3], system.v[place, :3]
-    return State(positions, velocities, system.images[place], **system.state())
+    seen = {}
+    if system.uncertainties is not None:
+        seen = {"uncertainties": system.uncertainties[place], "uncertainty_step": system.uncertainty_step}
+    return State(positions, velocities, system.images[place], **system.state(), **seen)
 
 
 def forces_of(system):
