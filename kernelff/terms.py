@@ -10,6 +10,7 @@ b = basis function. Every term offers
 - ``evaluate(neighbors, weights)`` -> local energies and pair gradients, for everything else.
 """
 
+import copy
 from itertools import pairwise
 
 import numpy as np
@@ -20,6 +21,7 @@ from kernelff.descriptors import descriptor_from_state, descriptor_to_state
 from kernelff.descriptors.base import check_list
 from kernelff.gradient_block import GradientBlock
 from kernelff.kernels import DotProduct, RadialBasis, SquaredExponential, squares
+from kernelff.single_precision import check_single
 
 _PAIRS_PER_BLOCK = 256  # keeps the (3 pairs, n_functions) block of a thousand functions near the L2 cache
 _CENTRES_PER_BLOCK = 256
@@ -42,6 +44,11 @@ class EnvironmentTerm:
         Centres of other elements get nothing from this term.
     f0 : float
         eV, of published GAPs; it plays no part in energies, see `GapVariance`.
+
+    Attributes
+    ----------
+    precision : str
+        "double" or "single", of `evaluate`; see `with_precision`.
     """
 
     def __init__(self, descriptor, kernel, delta, sparse_points, f0=0.0):
@@ -55,10 +62,22 @@ class EnvironmentTerm:
         self.columns = dict(zip(self.sparse_points, bounds, strict=True))
         self.n_functions = int(ends[-1])
         self.cutoff = descriptor.cutoff
+        self.precision = "double"
         self._bound = None  # (weights, their compiled kernel)
 
     def __getstate__(self):
         return self.__dict__ | {"_bound": None}  # a kernel holds pointers
+
+    @property
+    def has_single(self):
+        """Whether `evaluate` has a choice of precision."""
+        return can_compile(self.descriptor, self.kernel)
+
+    def with_precision(self, precision):
+        """This term with arithmetic of "double" or "single" precision in `evaluate`; one that `has_single`."""
+        term = copy.copy(self)
+        term.precision, term._bound = precision, None
+        return term
 
     @property
     def blocks(self):
@@ -108,12 +127,21 @@ class EnvironmentTerm:
                 yield GradientBlock(pairs[mine], self.columns[z], start, scale, gradients)
 
     def evaluate(self, neighbors, weights):
-        """Local energies (n_atoms,) and pair gradients de_i/dr_ij (n_pairs, 3) for weights (n_functions,)."""
+        """Local energies (n_atoms,) and pair gradients de_i/dr_ij (n_pairs, 3) for weights (n_functions,).
+
+        Raises
+        ------
+        ValueError
+            In single precision, if that is too coarse for these weights.
+        """
         kernel = self.compiled(weights)
         if kernel is None:
             return self.evaluate_by_parts(neighbors, weights)
-        first, j, vectors, _ = self.descriptor.plain(neighbors)
-        return kernel.evaluate(first, j, vectors, neighbors.numbers.astype(np.int32), 0, neighbors.n_atoms)
+        plain = *self.descriptor.plain(neighbors)[:3], neighbors.numbers.astype(np.int32)
+        energies, gradients = kernel.evaluate(*plain, 0, neighbors.n_atoms)
+        if self.precision == "single":
+            check_single(neighbors, plain, gradients, kernel.exact)
+        return energies, gradients
 
     def compiled(self, weights, rows=False):
         """Kernel with these weights bound in, kept until others come; None for a covariance that has none.

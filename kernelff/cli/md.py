@@ -40,7 +40,7 @@ def md(
     restart: Annotated[bool, typer.Option("--restart", help="Start anew and overwrite, whatever is there.")] = False,
     seed: Annotated[int, typer.Option(help="Of velocities and noise.")] = 0,
     threads: Annotated[int, typer.Option(help="Threads; the same number gives the same bits.")] = 1,
-    precision: Annotated[str, typer.Option(help="double, or single: forces of moment tensors from float32.")] = "double",
+    precision: Annotated[str, typer.Option(help="double, or single: forces from float32.")] = "double",
     species: Annotated[str | None, typer.Option(help=TYPES_HELP)] = None,
     max_force: Annotated[float, typer.Option(help="Stop beyond this force, eV/Å.")] = 1000.0,
     max_step: Annotated[float, typer.Option(help="Stop beyond this displacement in a step, Å.")] = 0.5,

@@ -143,7 +143,7 @@ def run(
         For arguments that mean nothing, unknown species, broken geometry, a checkpoint of another run, or a potential
         whose forces single precision misses by more than 1e-4 eV/Å.
     MDStopped
-        If a guard rail stopped the run, or if single precision became too coarse on the way. The last checkpoint is kept.
+        If a guard rail stopped the run, or single precision became too coarse on the way. The last checkpoint is kept.
     OSError
         If a file cannot be written. The last checkpoint is kept.
     """
