@@ -70,9 +70,9 @@ int gap_form(int64_t n_features, int64_t n, double zeta);
 int gap_set_square(gap_set *set, int64_t n_features, const double *A);
 /* Keep the n points x [n][n_features] of a set that is filled, for evaluate_rows(). Returns 0, or 1 without memory. */
 int gap_set_keep(gap_set *set, int64_t n_features, int64_t n, const double *x, double amplitude);
-/* Products of a set that is filled, of the form GAP_POWER and not kept, in single precision from now on: as in gap_single.h
- * with n_lead orthonormal directions [n_lead][n_features], the leading right singular vectors of x; n_lead is a multiple of
- * GAP_PANEL. Forces then are exact to 1e-5 eV/Angstrom or so; a caller checks that. Returns 0, or 1 without memory. */
+/* From now on products in single precision, as in gap_single.h, for a set that is filled from x and of the form GAP_POWER; it
+ * no longer gives basis functions. The n_lead directions [n_lead][n_features] are orthonormal, the leading right singular
+ * vectors of x; n_lead is a multiple of GAP_PANEL. Returns 0, or 1 without memory. */
 int gap_set_split(gap_set *set, int64_t n_features, int64_t n, const double *x, int64_t n_lead, const double *directions);
 void gap_set_free(gap_set *set);
 const centre_kernel *gap_loops_find(const char *isa); /* "base", "avx2", "avx512"; NULL if not here */

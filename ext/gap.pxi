@@ -105,8 +105,7 @@ cdef class GapKernel(CentreKernel):
         _raise(status)
         self.plan.n_sets += 1
         if single and new.form == GAP_POWER and x.shape[1] > 2 * N_LEAD:
-            squares = np.asarray(x).T @ np.asarray(x)
-            directions = np.ascontiguousarray(np.linalg.eigh(squares)[1].T[-N_LEAD:])
+            directions = leading_directions(np.asarray(x), N_LEAD)
             v_at = <const double *>_at(directions)
             _raise(gap_set_split(new, x.shape[1], x.shape[0], x_at, N_LEAD, v_at))
         if amplitude is not None:
@@ -116,3 +115,11 @@ cdef class GapKernel(CentreKernel):
         cdef int k
         for k in range(self.plan.n_sets):
             gap_set_free(self.sets + k)
+
+
+def leading_directions(x, n):
+    """Orthonormal rows (n, n_features), about the leading right singular vectors of x, by subspace iteration."""
+    found = np.random.default_rng(0).normal(size=(n, x.shape[1]))
+    for _ in range(4):
+        found = np.linalg.qr(x.T @ (x @ found.T))[0].T
+    return np.ascontiguousarray(found)

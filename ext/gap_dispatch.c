@@ -160,7 +160,7 @@ int gap_set_split(gap_set *set, int64_t n_features, int64_t n, const double *x, 
         }
     }
     free(mean), free(set->rows);
-    set->rows = NULL, set->n_lead = n_lead;
+    set->rows = set->points = NULL, set->n_points = 0, set->n_lead = n_lead;
     return 0;
 }
 
