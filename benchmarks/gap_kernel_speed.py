@@ -3,8 +3,8 @@
 Local energies and pair gradients of a rattled bcc cell, 58 neighbours within 5.15 Å, SOAP of n_max 8 and l_max 6,
 sparse points near environments of the cell, random weights; one thread, CPU time, minimum of many repetitions, all
 ways in turn. Without the products (zeta = 1) there remain spectra and adjoint; the difference is the time of the
-products, 4 M d flops per centre (2 d^2 with zeta = 2), to compare with the rate of this machine's dgemm. "single" is the
-kernel in single precision.
+products, 4 M d flops per centre (2 d^2 with zeta = 2), to compare with the rate of this machine's dgemm. "single"
+is the kernel in single precision.
 
     python benchmarks/gap_kernel_speed.py --sparse 1000 --elements 1
 """
