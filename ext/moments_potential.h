@@ -9,6 +9,9 @@
  *     void *scratch = aligned_alloc(64, kernel->scratch_size(&plan, most_pairs));    one per thread
  *     kernel->evaluate(&plan, &pairs, scratch, energies, gradients);                 adds; zero them before
  *
+ * With the tables for rows the double kernel gives the scalars too, evaluate_rows(); uncertainty.h makes standard deviations
+ * and extrapolation grades of them.
+ *
  * Tables of numbers are of the kernel's type, double or float, and some are laid out for its lanes. Positions go in and
  * energies and gradients come out as double in either case. Lengths in Angstrom, energies in the unit of the weights.
  */

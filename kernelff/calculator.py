@@ -29,8 +29,12 @@ class PotentialCalculator(Calculator):
 
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
         super().calculate(atoms, properties, system_changes)
-        local = self.uncertainty == "local"
-        results, found, grades = self.potential.compute_with(self.atoms, uncertainty=local, grades=self.extrapolation)
+        local, found, grades = self.uncertainty == "local", None, None
+        if local or self.extrapolation:
+            wanted = {"uncertainty": local, "grades": self.extrapolation}
+            results, found, grades = self.potential.compute_with(self.atoms, **wanted)
+        else:
+            results = self.potential.compute(self.atoms)
         self.results = {
             "energy": results.energy,
             "free_energy": results.energy,

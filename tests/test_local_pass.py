@@ -140,7 +140,7 @@ def test_no_atoms():
 def test_a_fitted_model():
     """Calibrated, with more sparse points than directions, in one pass with repulsion below the data's distances."""
     potential = small_model(n_sparse=60, n_jobs=1).fit(emt_frames(30, 0)).potential_
-    assert potential.posterior.calibration.energy is not None
+    assert potential.posterior.calibration.energy is not None and potential.repulsion is not None
     agree(potential, emt_frames(1, 9)[0], rtol=1e-7)
 
 

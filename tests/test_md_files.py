@@ -128,6 +128,7 @@ def test_the_same_bits_after_kill_9(folder, tmp_path):
     def arguments(name):
         """Of `kernelff`."""
         settings = "--ensemble npt --temperature 300 --steps 12000 --every 20 --thermo-every 10 --checkpoint-every 500"
+        settings += " --uncertainty std --uncertainty-every 7"
         files = ["md", str(folder / "cu.kff"), str(folder / "cell.xyz"), "-o", str(tmp_path / f"{name}.xyz")]
         return [*files, "--repeat", "2,2,2", *settings.split()]
 

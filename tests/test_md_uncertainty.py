@@ -91,6 +91,7 @@ def test_frames_and_table(which, kind, suffix, threads, request, tmp_path):
         for line in (2 * k, 2 * k + 1)[: 2 if k < 5 else 1]:  # the last numbers that there were
             assert table[largest][line] == pytest.approx(numbers.max(), rel=1e-6)
             assert table[mean][line] == pytest.approx(numbers.mean(), rel=1e-6)
+    assert np.array_equal(result.atoms.arrays[name].max(), result.thermo[largest][-1])
     assert len(set(table[largest])) == 6 and result.thermo[largest][-1] == pytest.approx(table[largest][-1])
 
 
@@ -192,7 +193,7 @@ def test_a_limit_that_everything_is_above(gap):
     potential = kff.Potential(gap.terms, gap.weights, gap.e0, gap.posterior._replace(calibration=flat))
     with pytest.raises(ValueError, match=r"max_uncertainty: 0.01 eV is less than the smallest .* reports, 0.02 eV"):
         kff.md.run(copper(), potential, uncertainty="std", max_uncertainty=0.01)
-    kff.md.run(copper(), potential, uncertainty="std", max_uncertainty=0.3, steps=10)
+    kff.md.run(copper(), potential, uncertainty="std", max_uncertainty=np.float32(0.3), steps=10)
 
 
 def test_what_a_potential_does_not_have(gap, mtp, frames):

@@ -233,13 +233,17 @@ def test_c_without_python(driver, tmp_path, name, precision):
     atoms = frame(name)
     term, weights = term_of(atoms.numbers, 16, isa="base")
     neighbors = kff.NeighborList.from_atoms(atoms, 4.5)
-    write_tables(tmp_path / "tables", term.descriptor.potential_tables(weights, precision), neighbors)
+    tables = term.descriptor.potential_tables(weights, precision, rows=precision == "double")
+    write_tables(tmp_path / "tables", tables, neighbors)
     done = subprocess.run([driver, tmp_path / "tables", precision, "base"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     lines = [np.array(line.split(), dtype=float) for line in done.stdout.splitlines()]
     energies, gradients = term.evaluate(neighbors, weights)
     forces, virial = forces_and_virial(neighbors, gradients)
     tolerance = 1e-12 if precision == "double" else 2e-5
+    lines, rows = lines[: len(atoms) + 1], np.array(lines[len(atoms) + 1 :])
+    if precision == "double":
+        checks.close(rows, term.values(neighbors)[0], tolerance, "scalars")
     found = np.array(lines[:-1])
     checks.close(found[:, 0], energies, tolerance, "energies")
     checks.close(found[:, 1:], forces, tolerance, "forces")

@@ -141,8 +141,10 @@ def triangular(P):
     """T (min(n, rank), n) with T'T = P P', row k without the last k functions.
 
     R of a QR factorisation of P' with its columns in reverse: exact, where a Cholesky factor of P P' would need jitter.
+    Long rows first: then its rounding errors are small beside each row, not only beside the longest.
     """
-    return np.linalg.qr(P[::-1].T, mode="r")[:, ::-1]
+    long_first = np.argsort(-np.linalg.norm(P, axis=0), kind="stable")
+    return np.linalg.qr(P[::-1, long_first].T, mode="r")[:, ::-1]
 
 
 def row_measure(potential, kind):

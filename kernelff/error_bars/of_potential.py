@@ -41,7 +41,7 @@ class ErrorBars:
             self.require_active_set()
         self.check_species(atoms)
         kinds = ("std", "novelty") * uncertainty + ("grade",) * grades
-        found = LocalPass.of(self, kinds)
+        found = LocalPass.of(self, kinds) if kinds else None
         if found is None:
             error_bars = self.uncertainty(atoms, derivatives=False) if uncertainty else None
             return self.compute(atoms), error_bars, self.extrapolation_grade(atoms) if grades else None
@@ -83,15 +83,11 @@ class ErrorBars:
         with one_blas_thread():
             if residual:
                 return self.posterior.full(self.terms, atoms, derivatives)
-            local = self._compiled_uncertainty(atoms)
             if derivatives:
-                return self.posterior.complete(self.terms, atoms, local)
-            return self.posterior.local(self.terms, atoms) if local is None else local
-
-    def _compiled_uncertainty(self, atoms):
-        found = LocalPass.of(self, ("std", "novelty"))
-        if found is None:
-            return None
+                return self.posterior.complete(self.terms, atoms)
+            found = LocalPass.of(self, ("std", "novelty"))
+            if found is None:
+                return self.posterior.local(self.terms, atoms)
         _, _, numbers, total = found.evaluate(neighbors_of(self.terms, atoms))
         return self.posterior.calibrated(atoms, numbers["std"], numbers["novelty"], total)
 

@@ -59,11 +59,11 @@ class Posterior(NamedTuple):
             novelty=novelty,
         )
 
-    def complete(self, terms, atoms, local=None):
-        """Uncertainty with forces and stress: costs the fitting rows of the frame. `local`: that of energies."""
+    def complete(self, terms, atoms):
+        """Uncertainty with forces and stress: costs the fitting rows of the frame."""
         periodic = bool(atoms.pbc.all())
         rows = frame_rows(terms, atoms, energy=False, virial=periodic)
-        result, elements = self.local(terms, atoms) if local is None else local, elements_of(atoms)
+        result, elements = self.local(terms, atoms), elements_of(atoms)
         stress_std = None
         if periodic:
             virial_std = self.calibration.std("virial", _norms(rows.virial @ self.P), len(atoms), elements)

@@ -17,7 +17,7 @@ class MDResult:
     Attributes
     ----------
     atoms : ase.Atoms
-        The last frame, with momenta, not wrapped into the cell.
+        The last frame, with momenta, not wrapped into the cell; with `uncertainty` its numbers among the arrays.
     energy : float
         Potential energy of the last frame, eV.
     forces : ndarray of shape (n_atoms, 3)

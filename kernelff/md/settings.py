@@ -12,6 +12,7 @@ THERMOSTATS = ("langevin", "bussi", "nose-hoover")
 CELLS = ("isotropic", "anisotropic", "flexible")
 FORCES, KICK, DRIFT, NOISE, RESCALE, CHAIN, CELL_KICK, CELL_NOISE, CELL_CHAIN = range(9)  # ext/md.h
 
+_UNCERTAINTY = ("uncertainty", "uncertainty_every", "max_uncertainty")
 _MIDDLE = {
     "langevin": [(DRIFT, 0.5), (NOISE, 1.0), (DRIFT, 0.5), (FORCES, 1.0)],
     "other": [(DRIFT, 1.0), (FORCES, 1.0)],
@@ -79,6 +80,7 @@ class MDSettings:
                 raise ValueError(
                     f"temperature: a ramp needs a thermostat; ensemble {ensemble!r} takes the start alone."
                 )
+        others |= _checked_uncertainty(**{name: others[name] for name in _UNCERTAINTY if name in others})
         settings = cls(
             ensemble, temperature, _ends("pressure", 0.0 if pressure is None else pressure), thermostat=thermostat,
             cell=cell, **others,
@@ -88,7 +90,6 @@ class MDSettings:
             require_positive(name, getattr(settings, name))
         if not settings.min_distance >= 0 or not settings.max_volume_change > 1:
             raise ValueError("min_distance must be >= 0 Å and max_volume_change > 1.")
-        _check_uncertainty(settings)
         if isinstance(settings.seed, bool) or not 0 <= int(settings.seed) < 2**63:
             raise ValueError(f"seed: must be a whole number >= 0, got {settings.seed!r}.")
         if settings.ramps and settings.moves_cell and min(settings.temperature) <= 0:
@@ -153,14 +154,16 @@ def _ends(name, value):
     return float(ends[0]), float(ends[-1])
 
 
-def _check_uncertainty(settings):
-    if settings.uncertainty is None and settings.max_uncertainty is not None:
+def _checked_uncertainty(uncertainty=None, uncertainty_every=10, max_uncertainty=None):
+    if uncertainty is None and max_uncertainty is not None:
         raise ValueError('max_uncertainty: of which kind? Give uncertainty="std", "novelty" or "grade" too.')
-    if settings.max_uncertainty is not None:
-        require_positive("max_uncertainty", settings.max_uncertainty)
-    every = settings.uncertainty_every
-    if isinstance(every, bool) or not isinstance(every, int | np.integer) or every < 1:
-        raise ValueError(f"uncertainty_every: must be a whole number >= 1, got {every!r}.")
+    if max_uncertainty is not None:
+        require_positive("max_uncertainty", max_uncertainty)
+        max_uncertainty = float(max_uncertainty)
+    whole = isinstance(uncertainty_every, int | np.integer) and not isinstance(uncertainty_every, bool)
+    if not whole or uncertainty_every < 1:
+        raise ValueError(f"uncertainty_every: must be a whole number >= 1, got {uncertainty_every!r}.")
+    return dict(zip(_UNCERTAINTY, (uncertainty, int(uncertainty_every), max_uncertainty), strict=True))
 
 
 def _require_one_of(name, value, allowed):

@@ -175,10 +175,12 @@ class Simulation:
         stress = None
         if atoms.pbc.all():
             stress = -0.5 * (system.virial + system.virial.T) / atoms.get_volume()
+        arrays = {} if self.watch is None else self.watch.arrays(system)
+        atoms.arrays |= arrays
         return {
             "atoms": atoms, "energy": float(system.energy + self.offset), "forces": forces_of(system), "stress": stress,
             "step": system.step, "time_fs": system.step * self.settings.timestep,
-            "arrays": {} if self.watch is None else self.watch.arrays(system),
+            "arrays": arrays,
             "info": {} if self.watch is None else {"uncertainty_step": system.uncertainty_step},
         }  # fmt: skip
 

@@ -1,6 +1,6 @@
 /* The GAP kernel from plain C, without Python: two elements in a random cluster, every instruction set of this CPU,
- * with and without threads. Checks pair gradients against differences of energies, and that neither ranges nor
- * threads change a bit. tests/c_driver/run builds it with sanitizers; with -fopenmp the ranges run in parallel. */
+ * with and without threads. Checks pair gradients against differences of energies, basis functions against energies and
+ * standard deviations of local energies against plain sums, and that neither ranges nor threads change a bit. tests/c_driver/run builds it with sanitizers; with -fopenmp the ranges run in parallel. */
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -8,8 +8,9 @@
 #include <string.h>
 
 #include "gap.h"
+#include "uncertainty.h"
 
-enum { N_ATOMS = 61, N_MAX = 5, L_MAX = 4, N_SPARSE = 37, N_KNOTS = 65 };
+enum { N_ATOMS = 61, N_MAX = 5, L_MAX = 4, N_SPARSE = 37, N_KNOTS = 65, N_FUNCTIONS = 2 * N_SPARSE };
 static const double CUTOFF = 4.0;
 
 static double uniform(void) { return (double)rand() / RAND_MAX; }
@@ -139,6 +140,69 @@ static int check_split(const centre_kernel *kernel, const gap_plan *plan, gap_se
     return differ || !(error < 1e-5 * largest) || error == 0;
 }
 
+/* Rows and numbers of ranges of `step` centres. */
+static void measure(const centre_kernel *kernel, const gap_plan *plan, const uncertainty_plan *doubt,
+                    const uncertainty_loops *loops, const cluster *c, int64_t step, double *rows, double *numbers)
+{
+    memset(rows, 0, N_ATOMS * N_FUNCTIONS * sizeof *rows);
+    for (int64_t start = 0; start < N_ATOMS; start += step) {
+        int64_t stop = start + step < N_ATOMS ? start + step : N_ATOMS;
+        centre_pairs pairs = {c->first, c->j, c->vectors[0], c->species, start, stop};
+        double e[N_ATOMS] = {0}, priors[N_ATOMS] = {0}, *mine = rows + start * N_FUNCTIONS;
+        void *scratch = NULL, *more = NULL;
+        if (posix_memalign(&scratch, 64, (size_t)kernel->scratch_size(plan, c->most)) ||
+            posix_memalign(&more, 64, (size_t)loops->scratch_size(doubt)))
+            exit(2);
+        kernel->evaluate_rows(plan, &pairs, scratch, e, NULL, mine, N_FUNCTIONS, priors);
+        loops->measure(doubt, &pairs, more, mine, N_FUNCTIONS, priors, numbers + start);
+        free(scratch), free(more);
+    }
+}
+
+/* Largest error of sum_b w_b phi_b(i) = e_i, and of |phi_i T'|, relative to the largest. */
+static double row_error(const double *rows, const double *w, const double *e, const double *T, const double *numbers)
+{
+    double error = 0, largest = 0;
+    for (int i = 0; i < N_ATOMS; i++) {
+        double energy = 0, square = 0;
+        for (int b = 0; b < N_FUNCTIONS; b++)
+            energy += w[b] * rows[i * N_FUNCTIONS + b];
+        for (int k = 0; k < N_FUNCTIONS; k++) {
+            double sum = 0;
+            for (int b = 0; b < N_FUNCTIONS; b++)
+                sum += T[k * N_FUNCTIONS + b] * rows[i * N_FUNCTIONS + b];
+            square += sum * sum;
+        }
+        error = fmax(error, fmax(fabs(energy - e[i]), fabs(sqrt(square) - numbers[i])));
+        largest = fmax(largest, fmax(fabs(e[i]), numbers[i]));
+    }
+    return error / largest;
+}
+
+/* Standard deviations for a triangular T of both sets together; what went wrong. */
+static double check_rows(const centre_kernel *kernel, const gap_plan *plan, const cluster *c, const double *w, const double *e,
+                         int *differ)
+{
+    static double T[N_FUNCTIONS * N_FUNCTIONS], rows[N_ATOMS * N_FUNCTIONS], other_rows[N_ATOMS * N_FUNCTIONS];
+    double numbers[N_ATOMS], other_numbers[N_ATOMS];
+    int32_t columns[N_FUNCTIONS], block_of[2] = {0, 0};
+    for (int k = 0; k < N_FUNCTIONS; k++) {
+        columns[k] = k;
+        for (int b = 0; b < N_FUNCTIONS; b++)
+            T[k * N_FUNCTIONS + b] = k + b < N_FUNCTIONS ? uniform() - 0.5 : 0.0;
+    }
+    uncertainty_block block;
+    if (uncertainty_fill(&block, N_FUNCTIONS, columns, N_FUNCTIONS, T))
+        exit(2);
+    uncertainty_plan doubt = {UNCERTAINTY_STD, 2, block_of, 1, &block, NULL};
+    const uncertainty_loops *loops = uncertainty_loops_find(kernel->isa);
+    measure(kernel, plan, &doubt, loops, c, N_ATOMS, rows, numbers);
+    measure(kernel, plan, &doubt, loops, c, 10, other_rows, other_numbers);
+    *differ |= memcmp(rows, other_rows, sizeof rows) || memcmp(numbers, other_numbers, sizeof numbers);
+    uncertainty_free(&block);
+    return kernel->n_functions(plan) == N_FUNCTIONS ? row_error(rows, w, e, T, numbers) : INFINITY;
+}
+
 static int check(const char *isa, double zeta)
 {
     static cluster c;
@@ -163,26 +227,29 @@ static int check(const char *isa, double zeta)
     soap_plan_init(&soap);
 
     gap_set sets[2];
-    double *x = aligned(sizeof(double) * N_SPARSE * soap.n_features), w[N_SPARSE];
+    double *x = aligned(sizeof(double) * N_SPARSE * soap.n_features), all_weights[N_FUNCTIONS];
     for (int k = 0; k < 2; k++) {
         for (int64_t n = 0; n < (int64_t)N_SPARSE * soap.n_features; n++)
             x[n] = uniform() / sqrt(soap.n_features);
+        double *w = all_weights + k * N_SPARSE;
         for (int s = 0; s < N_SPARSE; s++)
             w[s] = uniform() - 0.3;
-        if (gap_set_points(sets + k, soap.n_features, N_SPARSE, x, w, zeta))
+        if (gap_set_points(sets + k, soap.n_features, N_SPARSE, x, w, zeta) ||
+            gap_set_keep(sets + k, soap.n_features, N_SPARSE, x, 1.0))
             return 1;
     }
     gap_plan plan = {&soap, 2, sets, set_of};
     evaluate(kernel, &plan, &c, N_ATOMS, e, g);
     evaluate(kernel, &plan, &c, 10, other_e, other_g);
     int differ = memcmp(e, other_e, sizeof e) || memcmp(g, other_g, sizeof(double) * 3 * (size_t)c.first[N_ATOMS]);
-    double error = force_error(kernel, &plan, &c, g);
-    printf("%-7s zeta %.1f: energy %.12f, forces to %.1e, ranges %s\n", isa, zeta, sum(e), error, differ ? "DIFFER" : "agree");
+    double error = force_error(kernel, &plan, &c, g), of_rows = check_rows(kernel, &plan, &c, all_weights, e, &differ);
+    printf("%-7s zeta %.1f: energy %.12f, forces to %.1e, rows and sds to %.1e, ranges %s\n", isa, zeta, sum(e), error,
+           of_rows, differ ? "DIFFER" : "agree");
     differ |= check_split(kernel, &plan, sets + 1, &c, x, e, g);
     for (int k = 0; k < 2; k++)
         gap_set_free(sets + k);
     free(table_knots), free(x);
-    return differ || !(error < 1e-6);
+    return differ || !(error < 1e-6) || !(of_rows < 1e-12);
 }
 
 int main(void)

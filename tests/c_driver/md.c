@@ -35,7 +35,22 @@ static void evaluate(const void *plan, const centre_pairs *pairs, void *scratch,
 
 static int64_t scratch_size(const void *plan, int64_t most_pairs) { return (void)plan, most_pairs; }
 
-static const centre_kernel kernel = {"base", 1, scratch_size, evaluate};
+/* One basis function, the energy itself. */
+static int64_t n_functions(const void *plan) { return (void)plan, 1; }
+
+static void evaluate_rows(const void *plan, const centre_pairs *pairs, void *scratch, double *energies, double *gradients,
+                          double *rows, int64_t stride, double *priors)
+{
+    int64_t n = pairs->stop - pairs->start;
+    (void)priors;
+    for (int64_t i = 0; i < n; i++)
+        rows[i * stride] = -energies[i];
+    evaluate(plan, pairs, scratch, energies, gradients);
+    for (int64_t i = 0; i < n; i++)
+        rows[i * stride] += energies[i];
+}
+
+static const centre_kernel kernel = {"base", 1, scratch_size, evaluate, n_functions, evaluate_rows};
 static const lennard_jones argon = {0.0103, 3.4, 7.0};
 static double x[4 * MOST], v[4 * MOST], f[4 * MOST], mass[MOST];
 static int32_t numbers[MOST], ids[MOST], images[3 * MOST];
@@ -70,7 +85,7 @@ static md_system crystal(int n, double shear, int threads)
     memcpy(s.cell, cell, sizeof cell);
     s.x = x, s.v = v, s.f = f, s.mass = mass, s.numbers = numbers, s.ids = ids, s.images = images;
     s.periodic[0] = s.periodic[1] = s.periodic[2] = s.one_element = 1;
-    s.n_terms = 1, s.terms[0] = (md_term){&kernel, &argon, 0.0}, s.n_threads = threads;
+    s.n_terms = 1, s.terms[0] = (md_term){&kernel, &argon, 0.0, NULL, NULL, 0}, s.n_threads = threads;
     s.cutoff = argon.cutoff, s.skin = 0.5, s.timestep = 0.2, s.kt[0] = s.kt[1] = 0.005;
     s.freedom = 3.0 * (double)s.n, s.friction = 0.1, s.relaxation = 10.0, s.seed = 7;
     s.cell_mass = s.freedom * 0.005 * 400.0, s.cell_friction = 0.05, s.cell_relaxation = 20.0;
@@ -92,6 +107,35 @@ static const md_stage everything[] = {
     {MD_CHAIN_STEP, 0.5}, {MD_CELL_CHAIN, 0.5}, {MD_CELL_KICK, 0.5}, {MD_KICK, 0.5}, {MD_DRIFT, 0.5}, {MD_NOISE, 1},
     {MD_CELL_NOISE, 1}, {MD_DRIFT, 0.5}, {MD_FORCES, 1}, {MD_KICK, 0.5}, {MD_CELL_KICK, 0.5}, {MD_RESCALE, 1},
 };
+
+/* Twice the energy of every atom as its uncertainty, in every fifth step. */
+static void run_uncertain(const md_loops *loops, int threads)
+{
+    static double found[MOST];
+    double T = 2.0, sum = 0.0;
+    int32_t column = 0, block_of[19];
+    for (int z = 0; z < 19; z++)
+        block_of[z] = z == 18 ? 0 : -1;
+    uncertainty_block block;
+    if (uncertainty_fill(&block, 1, &column, 1, &T))
+        exit(2);
+    uncertainty_plan plan = {UNCERTAINTY_STD, 19, block_of, 1, &block, NULL};
+    md_system s = crystal(3, 0.1, threads);
+    stages(&s, 4, verlet);
+    s.terms[0].row_kernel = &kernel, s.terms[0].row_plan = &argon;
+    s.uncertainty = (md_uncertainty){.every = 5, .loops = uncertainty_loops_find(loops->isa), .plan = &plan,
+                                     .n_functions = 1, .numbers = found, .most = INFINITY, .done = -1};
+    int status = loops->compute(&s);
+    for (int64_t i = 0; i < s.n; i++)
+        sum += found[i];
+    expect(!status && s.uncertainty.done == 0 && fabs(sum + 2.0 * s.energy) < 1e-12 * sum, "uncertainties of the start");
+    expect(!loops->run(&s, 8) && s.uncertainty.done == 5, "uncertainties of some steps");
+    s.uncertainty.most = 1e-6;
+    status = loops->run(&s, 8);
+    expect(status == MD_UNCERTAIN && s.step == 9 && s.worst > 1e-6 && s.worst < 1.0, "a limit on uncertainties");
+    loops->release(&s);
+    uncertainty_free(&block);
+}
 
 static void run_all(const md_loops *loops, int threads)
 {
@@ -129,6 +173,7 @@ int main(void)
         for (int threads = 1; md_loops_find(isas[k]) && threads <= 3; threads += 2) {
             printf("%s, %d threads\n", isas[k], threads);
             run_all(md_loops_find(isas[k]), threads);
+            run_uncertain(md_loops_find(isas[k]), threads);
         }
     return failures ? 1 : 0;
 }

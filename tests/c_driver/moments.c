@@ -1,5 +1,5 @@
 /* A moment tensor potential without Python: driver TABLES double|single ISA -> a line "e fx fy fz" for each atom, then
- * the virial's nine components.
+ * the virial's nine components; with tables for rows in double precision then a line of all scalars for each atom.
  *
  * TABLES is a sequence of records "name type count\n" (type i, u, q, f or d: int32, uint32, int64, float, double; count
  * of numbers) each followed by that many numbers in the machine's order and a line end; tables.py writes them. Sizes
@@ -52,13 +52,20 @@ static void read_records(const char *path)
     fclose(file);
 }
 
-static const record *find(const char *name, char type)
+static const record *look_for(const char *name, char type)
 {
     for (int k = 0; k < n_records; k++)
         if (!strcmp(records[k].name, name) && records[k].type == type)
             return records + k;
-    stop("there is no record", name);
     return NULL;
+}
+
+static const record *find(const char *name, char type)
+{
+    const record *found = look_for(name, type);
+    if (!found)
+        stop("there is no record", name);
+    return found;
 }
 
 static const void *at(const char *name, char type) { return find(name, type)->data; }
@@ -91,6 +98,10 @@ static moments_potential plan_of(char real)
     plan.n_nodes = size_of("n_nodes"), plan.n_energies = size_of("n_energies"), plan.one = size_of("one");
     plan.n_adjoints = size_of("n_adjoints"), plan.energy = size_of("energy");
     plan.nodes = sums_of("nodes", real), plan.adjoints = sums_of("adjoints", real);
+    if (real == 'd' && look_for("functions", 'i')) {
+        plan.functions = at("functions", 'i'), plan.n_functions = (int32_t)find("functions", 'i')->count;
+        plan.rows = sums_of("rows", real), plan.n_row_nodes = size_of("n_row_nodes");
+    }
     return plan;
 }
 
@@ -124,12 +135,17 @@ int main(int argc, char **argv)
             most = pairs.first[i + 1] - pairs.first[i];
     void *scratch = aligned((size_t)kernel->scratch_size(&plan, most));
     double *energies = calloc((size_t)n_atoms + 1, sizeof(double)), *forces = calloc(3 * (size_t)n_atoms + 1, sizeof(double));
-    double virial[9] = {0.0};
+    int64_t n_functions = kernel->n_functions(&plan);
+    double virial[9] = {0.0}, *rows = calloc((size_t)(n_atoms * n_functions) + 1, sizeof(double));
     for (pairs.start = 0; pairs.start < n_atoms; pairs.start = pairs.stop) {
         pairs.stop = pairs.start + RANGE < n_atoms ? pairs.start + RANGE : n_atoms;
         size_t n_pairs = (size_t)(pairs.first[pairs.stop] - pairs.first[pairs.start]);
         double *gradients = calloc(3 * n_pairs + 1, sizeof(double));
-        kernel->evaluate(&plan, &pairs, scratch, energies + pairs.start, gradients);
+        if (n_functions)
+            kernel->evaluate_rows(&plan, &pairs, scratch, energies + pairs.start, gradients,
+                                  rows + pairs.start * n_functions, n_functions, NULL);
+        else
+            kernel->evaluate(&plan, &pairs, scratch, energies + pairs.start, gradients);
         add_forces(&pairs, gradients, forces, virial);
         free(gradients);
     }
@@ -137,7 +153,9 @@ int main(int argc, char **argv)
         printf("%.17g %.17g %.17g %.17g\n", energies[i], forces[3 * i], forces[3 * i + 1], forces[3 * i + 2]);
     for (int c = 0; c < 9; c++)
         printf("%.17g%c", virial[c], c < 8 ? ' ' : '\n');
-    free(energies), free(forces), free(scratch);
+    for (int64_t k = 0; k < n_atoms * n_functions; k++)
+        printf("%.17g%c", rows[k], (k + 1) % n_functions ? ' ' : '\n');
+    free(energies), free(forces), free(scratch), free(rows);
     for (int k = 0; k < n_records; k++)
         free(records[k].data);
     return 0;
