@@ -16,7 +16,7 @@
  * kernel->evaluate_rows(); their columns are those of the first set, then of the next. uncertainty.h goes on from there.
  *
  * The knots of soap_table have rows of kernel->lanes numbers, so the tables go with the instruction set.
- * Lengths in Angstrom, energies in the unit of w (eV), float64 throughout.
+ * Lengths in Angstrom, energies in the unit of w (eV), float64 but for the products that gap_set_split() turns into float32.
  */
 #ifndef KERNELFF_GAP_H
 #define KERNELFF_GAP_H
