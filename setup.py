@@ -23,7 +23,7 @@ ISAS = {"base": (2, [])} | ({"avx2": (4, ["-mavx2", "-mfma"]), "avx512": (8, AVX
 SHARED = ["ext/lanes.h", "ext/centres.h", "ext/dispatch.h", "ext/centres.pxi"]
 MOMENTS = [f"ext/moments{part}" for part in (".c", "_derivatives.h", "_coefficients.h", ".h")]
 SOAP = [f"ext/soap{part}" for part in ("_derivatives.h", "_adjoint.h", "_expansion.h", "_scratch.h", ".h")]
-GAP = ["ext/gap_products.h", "ext/gap_rows.h", "ext/gap.h", "ext/gap.pxi"]
+GAP = ["ext/gap_products.h", "ext/gap_tiles.h", "ext/gap_single.h", "ext/gap_rows.h", "ext/gap.h", "ext/gap.pxi"]
 MD = [f"ext/md{part}.h" for part in ("", "_private", "_team", "_list", "_forces", "_stages")] + [
     "ext/md_uncertainty.h",
     "ext/uncertainty.h",

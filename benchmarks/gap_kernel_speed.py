@@ -3,7 +3,8 @@
 Local energies and pair gradients of a rattled bcc cell, 58 neighbours within 5.15 Å, SOAP of n_max 8 and l_max 6,
 sparse points near environments of the cell, random weights; one thread, CPU time, minimum of many repetitions, all
 ways in turn. Without the products (zeta = 1) there remain spectra and adjoint; the difference is the time of the
-products, 4 M d flops per centre (2 d^2 with zeta = 2), to compare with the rate of this machine's dgemm.
+products, 4 M d flops per centre (2 d^2 with zeta = 2), to compare with the rate of this machine's dgemm. "single"
+is the kernel in single precision.
 
     python benchmarks/gap_kernel_speed.py --sparse 1000 --elements 1
 """
@@ -74,20 +75,24 @@ def main():
     print(f"{n} atoms, {per_atom:.1f} neighbours, {d} features, {options.sparse} sparse points of each element")
     with threadpool_limits(1):
         print(f"dgemm {dgemm_rate() / 1e9:.1f} GFLOP/s; µs per atom of the")
-    print(f"{'':14} {'kernel':>11} {'parts':>11} {'no products':>11} {'products':>11} {'GFLOP/s':>11}")
+    print(f"{'':14} {'kernel':>11} {'single':>11} {'parts':>11} {'no products':>11} {'products':>11} {'GFLOP/s':>11}")
     for isa in available_isas():
         loops = SOAPDescriptor.from_state(*descriptor.to_state(), isa=isa)
         linear = EnvironmentTerm(loops, DotProduct(1.0), 1.0, points)
         weights = np.random.default_rng(1).normal(size=linear.n_functions)
         for zeta in (4.0, 2.0):
             term = EnvironmentTerm(loops, DotProduct(zeta), 1.0, points)
+            single = term.with_precision("single").compiled(weights)
+            single_call = partial(
+                single.evaluate, *loops.plain(neighbors)[:3], neighbors.numbers.astype(np.int32), 0, n
+            )
             calls = [partial(f, neighbors, weights) for f in (term.evaluate, term.evaluate_by_parts, linear.evaluate)]
             with threadpool_limits(1):
-                whole, parts, without = (1e6 * t / n for t in least_times(*calls))
+                whole, single, parts, without = (1e6 * t / n for t in least_times(calls[0], single_call, *calls[1:]))
             flops = 2 * d * d if zeta == 2 and d < 2 * options.sparse else 4 * d * options.sparse
             products = whole - without
             print(
-                f"{isa:7} zeta {zeta:.0f} {whole:11.1f} {parts:11.1f} {without:11.1f} {products:11.1f}"
+                f"{isa:7} zeta {zeta:.0f} {whole:11.1f} {single:11.1f} {parts:11.1f} {without:11.1f} {products:11.1f}"
                 f" {1e-3 * flops / products:11.1f}"
             )
 

@@ -6,6 +6,7 @@
  */
 #include "gap_products.h"
 #include "soap_adjoint.h"
+#include "gap_single.h"
 
 enum { CENTRES = 48, CACHE = 512 * 1024 }; /* most centres of a block, bytes for its Q and G */
 
@@ -21,6 +22,8 @@ typedef struct {
     double *K;           /* [BLOCK][GROUP] */
     vec *e;              /* [most / LANES] */
     row_places *places;  /* [most / GROUP] */
+    int64_t n_lead;      /* of sets in single precision, 0: none */
+    split_scratch split;
 } block;
 
 static size_t layout_block(block *b, char *at)
@@ -34,6 +37,8 @@ static size_t layout_block(block *b, char *at)
     b->K = carve(&at, BLOCK * GROUP, d);
     b->e = carve(&at, b->most, d);
     b->places = carve(&at, b->most / GROUP, sizeof(row_places));
+    if (b->n_lead)
+        layout_split(&b->split, &at, b->n_features, b->n_lead);
     return (size_t)(at - begin);
 }
 
@@ -44,7 +49,10 @@ static void size_block(block *b, const gap_plan *plan, int64_t n_centres, int64_
     b->n_features = b->s.n_packed;
     int64_t fit = CACHE / (2 * b->n_features * (int64_t)sizeof(double));
     fit = fit < CENTRES ? fit / GROUP * GROUP : CENTRES / GROUP * GROUP;
-    b->most = fit > GROUP ? fit : GROUP;
+    b->n_lead = most_lead(plan);
+    fit = b->n_lead ? fit / BOTH * BOTH : fit;
+    int64_t least = b->n_lead ? BOTH : GROUP;
+    b->most = fit > least ? fit : least;
     if (b->most > n_centres)
         b->most = round_up(n_centres, GROUP);
     b->size_kept = layout_centre(&b->s, plan->soap, NULL);
@@ -120,7 +128,10 @@ static void evaluate_block(block *b, const gap_plan *plan, const gap_set *set, c
     fill_spectra(b, plan->soap, pairs, n);
     if (out)
         find_places(out, b->index, n, b->places);
-    products(set, b->n_features, n, b->Q, b->K, b->G, b->e, out ? b->places : NULL);
+    if (set->n_lead)
+        split_products(set, b->n_features, n, b->Q, &b->split, b->G, b->e);
+    else
+        products(set, b->n_features, n, b->Q, b->K, b->G, b->e, out ? b->places : NULL);
     if (out && set->form != GAP_POWER)
         rows_of_points(set, b->n_features, n, b->Q, b->K, b->places);
     if (out && out->priors)
@@ -143,6 +154,8 @@ static void evaluate_sets(const gap_plan *plan, const centre_pairs *pairs, void 
     size_t size = place_scratch(&b.s, plan->soap, memory);
     layout_block(&b, (char *)memory + size);
     memset(b.Q, 0, (size_t)(b.most * b.n_features) * sizeof(double)); /* the rows of pad features stay 0 */
+    if (b.n_lead)
+        memset(b.split.Q, 0, (size_t)(BOTH * b.n_features) * sizeof(float)); /* and lanes without a centre finite */
     for (int set = 0; set < plan->n_sets; set++) {
         int64_t n = 0;
         for (int64_t i = pairs->start; i < pairs->stop; i++) {

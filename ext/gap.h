@@ -16,7 +16,7 @@
  * kernel->evaluate_rows(); their columns are those of the first set, then of the next. uncertainty.h goes on from there.
  *
  * The knots of soap_table have rows of kernel->lanes numbers, so the tables go with the instruction set.
- * Lengths in Angstrom, energies in the unit of w (eV), float64 throughout.
+ * Lengths in Angstrom, energies in the unit of w (eV), float64 but for the products that gap_set_split() turns into float32.
  */
 #ifndef KERNELFF_GAP_H
 #define KERNELFF_GAP_H
@@ -46,6 +46,12 @@ typedef struct {
     int64_t n_points;     /* of gap_set_keep(), 0 without */
     double amplitude;
     double *points;       /* x_s packed as rows, or rows themselves */
+    int64_t n_lead;       /* of gap_set_split(), 0 without; then there are no rows. Packed as rows: */
+    double *directions;   /* v_k, [n_lead / GAP_PANEL][round_up(n_features, 8)][GAP_PANEL] */
+    double *lead;         /* x_s.v_k, [n_panels][n_lead][GAP_PANEL] */
+    float *rest;          /* r_s = x_s - sum_k (x_s.v_k) v_k, as rows */
+    double *usual;        /* S0_s = w_s zeta (m.x_s)^(zeta - 1) with the mean m of the points, as weights */
+    double *constant;     /* sum_s S0_s r_s, [round_up(n_features, 8)] */
 } gap_set;
 
 typedef struct {
@@ -64,6 +70,10 @@ int gap_form(int64_t n_features, int64_t n, double zeta);
 int gap_set_square(gap_set *set, int64_t n_features, const double *A);
 /* Keep the n points x [n][n_features] of a set that is filled, for evaluate_rows(). Returns 0, or 1 without memory. */
 int gap_set_keep(gap_set *set, int64_t n_features, int64_t n, const double *x, double amplitude);
+/* From now on products in single precision, as in gap_single.h, for a set that is filled from x and of the form GAP_POWER; it
+ * no longer gives basis functions. The n_lead directions [n_lead][n_features] are orthonormal, the leading right singular
+ * vectors of x; n_lead is a multiple of GAP_PANEL. Returns 0, or 1 without memory. */
+int gap_set_split(gap_set *set, int64_t n_features, int64_t n, const double *x, int64_t n_lead, const double *directions);
 void gap_set_free(gap_set *set);
 const centre_kernel *gap_loops_find(const char *isa); /* "base", "avx2", "avx512"; NULL if not here */
 

@@ -13,17 +13,19 @@ cdef extern from "gap.h":
         const gap_set *sets
         const int32_t *set_of
 
-    int GAP_QUADRATIC
+    int GAP_QUADRATIC, GAP_POWER
     int gap_form(int64_t, int64_t, double)
     int gap_set_square(gap_set *, int64_t, const double *) noexcept nogil
     int gap_set_keep(gap_set *, int64_t, int64_t, const double *, double) noexcept nogil
     int gap_set_points(gap_set *, int64_t, int64_t, const double *, const double *, double) noexcept nogil
+    int gap_set_split(gap_set *, int64_t, int64_t, const double *, int64_t, const double *) noexcept nogil
     void gap_set_free(gap_set *) noexcept nogil
     const centre_kernel *gap_loops_find(const char *)
 
 
 cdef enum:
     MAX_SETS = 128  # one per element at most
+    N_LEAD = 24  # directions of spectra that single precision leaves in double
 
 
 @cython.final
@@ -43,6 +45,9 @@ cdef class GapKernel(CentreKernel):
         >= 1.
     amplitude : float, optional
         Of the basis functions amplitude (q_i . x_s)^zeta, for `evaluate_rows`.
+    single : bool
+        Products with sparse points in float32 where they are taken one by one (not with zeta 1, nor with many points and
+        zeta 2, where there is little to gain).
 
     Attributes
     ----------
@@ -55,7 +60,7 @@ cdef class GapKernel(CentreKernel):
     cdef gap_set sets[MAX_SETS]
     cdef object kept
 
-    def __init__(self, Loops loops, channels_of, set_of, sets, zeta, amplitude=None):
+    def __init__(self, Loops loops, channels_of, set_of, sets, zeta, amplitude=None, single=False):
         cdef const int32_t[::1] channels = np.ascontiguousarray(channels_of, dtype=np.int32)
         cdef const int32_t[::1] numbers = np.ascontiguousarray(set_of, dtype=np.int32)
         if not zeta >= 1:
@@ -74,13 +79,13 @@ cdef class GapKernel(CentreKernel):
         self.plan_at = &self.plan
         self.kernel = gap_loops_find(loops.loops.isa)
         for points, weights in sets:
-            self._add(points, weights, zeta, amplitude)
+            self._add(points, weights, zeta, amplitude, single)
 
     @property
     def row_kernel(self):
         return self if self.n_functions else None
 
-    cdef _add(self, points, weights, double zeta, amplitude):
+    cdef _add(self, points, weights, double zeta, amplitude, single):
         cdef const double[:, ::1] x = np.ascontiguousarray(points, dtype=np.float64)
         cdef const double[::1] w = np.ascontiguousarray(weights, dtype=np.float64)
         if x.shape[0] != w.shape[0] or x.shape[1] != self.soap.n_features:
@@ -90,6 +95,7 @@ cdef class GapKernel(CentreKernel):
         cdef const double *x_at = &x[0, 0] if len(w) else NULL
         cdef const double *w_at = &w[0] if len(w) else NULL
         cdef gap_set *new = self.sets + self.plan.n_sets
+        cdef const double *v_at
         cdef int status
         if gap_form(x.shape[1], x.shape[0], zeta) == GAP_QUADRATIC:
             A = np.asarray(x).T @ (np.asarray(w)[:, None] * np.asarray(x))
@@ -98,6 +104,10 @@ cdef class GapKernel(CentreKernel):
             status = gap_set_points(new, x.shape[1], x.shape[0], x_at, w_at, zeta)
         _raise(status)
         self.plan.n_sets += 1
+        if single and new.form == GAP_POWER and x.shape[1] > 2 * N_LEAD:
+            directions = leading_directions(np.asarray(x), N_LEAD)
+            v_at = <const double *>_at(directions)
+            _raise(gap_set_split(new, x.shape[1], x.shape[0], x_at, N_LEAD, v_at))
         if amplitude is not None:
             _raise(gap_set_keep(new, x.shape[1], x.shape[0], x_at, amplitude))
 
@@ -105,3 +115,11 @@ cdef class GapKernel(CentreKernel):
         cdef int k
         for k in range(self.plan.n_sets):
             gap_set_free(self.sets + k)
+
+
+def leading_directions(x, n):
+    """Orthonormal rows (n, n_features), about the leading right singular vectors of x, by subspace iteration."""
+    found = np.random.default_rng(0).normal(size=(n, x.shape[1]))
+    for _ in range(4):
+        found = np.linalg.qr(x.T @ (x @ found.T))[0].T
+    return np.ascontiguousarray(found)

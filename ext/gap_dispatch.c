@@ -2,6 +2,7 @@
 #include "dispatch.h"
 #include "gap.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 DISPATCH(gap, centre_kernel)
@@ -108,8 +109,64 @@ int gap_set_keep(gap_set *set, int64_t n_features, int64_t n, const double *x, d
     return 0;
 }
 
+/* What the directions leave of x, and its parts along them. */
+static void take_apart(int64_t n_features, const double *x, int64_t n_lead, const double *directions, double *parts,
+                       double *rest)
+{
+    memcpy(rest, x, (size_t)n_features * sizeof(double));
+    for (int64_t k = 0; k < n_lead; k++) {
+        const double *v = directions + k * n_features;
+        parts[k] = 0.0;
+        for (int64_t f = 0; f < n_features; f++)
+            parts[k] += x[f] * v[f];
+        for (int64_t f = 0; f < n_features; f++)
+            rest[f] -= parts[k] * v[f];
+    }
+}
+
+static double slope_at_mean(const gap_set *set, int64_t s, int64_t n_features, const double *x, const double *mean)
+{
+    double k = 0.0;
+    for (int64_t f = 0; f < n_features; f++)
+        k += x[f] * mean[f];
+    return k > 0.0 ? set->weights[s] * set->zeta * pow(k, set->zeta - 1.0) : 0.0;
+}
+
+int gap_set_split(gap_set *set, int64_t n_features, int64_t n, const double *x, int64_t n_lead, const double *directions)
+{
+    int64_t padded = round_up(n_features), n_rows = set->n_panels * GAP_PANEL;
+    double *mean = zeros(2 * padded + n_lead), *rest = mean + padded, *parts = rest + padded;
+    set->directions = zeros(n_lead * padded), set->lead = zeros(n_rows * n_lead);
+    set->rest = (float *)zeros(n_rows * padded / 2);
+    set->usual = zeros(n_rows), set->constant = zeros(padded);
+    if (!mean || !set->directions || !set->lead || !set->rest || !set->usual || !set->constant) {
+        free(mean);
+        return 1;
+    }
+    for (int64_t s = 0; s < n; s++)
+        for (int64_t f = 0; f < n_features; f++)
+            mean[f] += x[s * n_features + f] / (double)n;
+    pack(set->directions, n_features, n_lead, directions);
+    for (int64_t s = 0; s < n; s++) {
+        const double *row = x + s * n_features;
+        int64_t panel = s / GAP_PANEL, place = s % GAP_PANEL;
+        take_apart(n_features, row, n_lead, directions, parts, rest);
+        set->usual[s] = slope_at_mean(set, s, n_features, row, mean);
+        for (int64_t k = 0; k < n_lead; k++)
+            set->lead[(panel * n_lead + k) * GAP_PANEL + place] = parts[k];
+        for (int64_t f = 0; f < n_features; f++) {
+            set->rest[(panel * padded + f) * GAP_PANEL + place] = (float)rest[f];
+            set->constant[f] += set->usual[s] * rest[f];
+        }
+    }
+    free(mean), free(set->rows);
+    set->rows = set->points = NULL, set->n_points = 0, set->n_lead = n_lead;
+    return 0;
+}
+
 void gap_set_free(gap_set *set)
 {
+    free(set->directions), free(set->lead), free(set->rest), free(set->usual), free(set->constant);
     if (set->points != set->rows)
         free(set->points);
     free(set->rows);

@@ -22,81 +22,22 @@ enum {
     AHEAD = 16                     /* features; the rows come from the L2 or L3 cache */
 };
 
-/* K [TILE][GROUP] (+)= rows of one panel times Q over n features; X [n][GAP_PANEL]. */
-INLINE void tile_values(const int wide, int64_t n, const double *X, const double *Q, double *K, int more)
-{
-    vec sum[TILE][WIDE];
-#pragma GCC unroll 8
-    for (int s = 0; s < TILE; s++)
-#pragma GCC unroll 3
-        for (int v = 0; v < wide; v++)
-            sum[s][v] = more ? *(vec *)(K + s * GROUP + v * LANES) : ZERO;
-    for (int64_t f = 0; f < n; f++, X += GAP_PANEL, Q += GROUP) {
-        __builtin_prefetch(X + AHEAD * GAP_PANEL);
-        vec q[WIDE];
-#pragma GCC unroll 3
-        for (int v = 0; v < wide; v++)
-            q[v] = *(const vec *)(Q + v * LANES);
-#pragma GCC unroll 8
-        for (int s = 0; s < TILE; s++)
-#pragma GCC unroll 3
-            for (int v = 0; v < wide; v++)
-                sum[s][v] += X[s] * q[v];
-    }
-#pragma GCC unroll 8
-    for (int s = 0; s < TILE; s++)
-#pragma GCC unroll 3
-        for (int v = 0; v < wide; v++)
-            *(vec *)(K + s * GROUP + v * LANES) = sum[s][v];
-}
+typedef float single_vec __attribute__((vector_size(2 * LANES * sizeof(float)), aligned(LANES * sizeof(double)), may_alias));
 
-/* G [TILE features][GROUP] (+)= sum over rows of n panels of X times S [row][GROUP]; panels are `stride` apart. */
-INLINE void tile_slopes(const int wide, int64_t n, const double *X, int64_t stride, const double *S, double *G,
-                        int more)
-{
-    vec sum[TILE][WIDE];
-#pragma GCC unroll 8
-    for (int f = 0; f < TILE; f++)
-#pragma GCC unroll 3
-        for (int v = 0; v < wide; v++)
-            sum[f][v] = more ? *(vec *)(G + f * GROUP + v * LANES) : ZERO;
-    for (int64_t p = 0; p < n; p++, X += stride)
-        for (int row = 0; row < GAP_PANEL; row++, S += GROUP) {
-            vec s[WIDE];
-#pragma GCC unroll 3
-            for (int v = 0; v < wide; v++)
-                s[v] = *(const vec *)(S + v * LANES);
-#pragma GCC unroll 8
-            for (int f = 0; f < TILE; f++)
-#pragma GCC unroll 3
-                for (int v = 0; v < wide; v++)
-                    sum[f][v] += X[f * GAP_PANEL + row] * s[v];
-        }
-#pragma GCC unroll 8
-    for (int f = 0; f < TILE; f++)
-#pragma GCC unroll 3
-        for (int v = 0; v < wide; v++)
-            *(vec *)(G + f * GROUP + v * LANES) = sum[f][v];
-}
-
-/* K [n panels][GAP_PANEL][GROUP] = X Q. */
-INLINE void values(const int wide, int64_t n, int64_t n_features, const double *X, const double *Q, double *K)
-{
-    for (int64_t f = 0; f < n_features; f += FEATURES) {
-        int64_t count = n_features - f < FEATURES ? n_features - f : FEATURES;
-        for (int64_t p = 0; p < n; p++)
-            for (int t = 0; t < GAP_PANEL; t += TILE)
-                tile_values(wide, count, X + (p * n_features + f) * GAP_PANEL + t, Q + f * GROUP,
-                            K + (p * GAP_PANEL + t) * GROUP, f > 0);
-    }
-}
-
-/* G [n_features][GROUP] (+)= X' S. */
-INLINE void slopes(const int wide, int64_t n, int64_t n_features, const double *X, const double *S, double *G, int more)
-{
-    for (int64_t f = 0; f < n_features; f += TILE)
-        tile_slopes(wide, n, X + f * GAP_PANEL, n_features * GAP_PANEL, S, G + f * GROUP, more);
-}
+#define NUMBER double
+#define VECTOR vec
+#define OF(name) name
+#include "gap_tiles.h"
+#undef NUMBER
+#undef VECTOR
+#undef OF
+#define NUMBER float
+#define VECTOR single_vec
+#define OF(name) name##_single
+#include "gap_tiles.h"
+#undef NUMBER
+#undef VECTOR
+#undef OF
 
 /* x^(zeta - 1) of a vector; 0 where x is not positive and zeta no whole number. */
 INLINE vec power_below(vec x, const int whole, double zeta)

@@ -63,4 +63,4 @@ static int64_t scratch_size(const void *plan, int64_t most_pairs)
     return 64;
 }
 
-const centre_kernel JOIN(pair_loops_, ISA) = {TEXT(ISA), LANES, scratch_size, evaluate};
+const centre_kernel JOIN(pair_loops_, ISA) = {TEXT(ISA), LANES, scratch_size, evaluate, NULL, NULL};

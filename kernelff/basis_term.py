@@ -52,18 +52,13 @@ class BasisTerm:
     def __getstate__(self):
         return self.__dict__ | {"_bound": None}  # kernels hold pointers
 
-    def with_precision(self, precision):
-        """This term with arithmetic of "double" or "single" precision in `evaluate`.
+    @property
+    def has_single(self):
+        """Whether `evaluate` has a choice of precision."""
+        return isinstance(self.descriptor, MomentDescriptor)
 
-        Raises
-        ------
-        ValueError
-            For another word, or single precision of a descriptor other than moment tensors.
-        """
-        if precision not in ("double", "single"):
-            raise ValueError(f'precision: must be "double" or "single", got {precision!r}.')
-        if precision == "single" and not isinstance(self.descriptor, MomentDescriptor):
-            raise ValueError('precision: only moment tensors run in "single" precision. Use "double".')
+    def with_precision(self, precision):
+        """This term with arithmetic of "double" or "single" precision in `evaluate`; one that `has_single`."""
         term = copy.copy(self)
         term.precision, term._bound = precision, None
         return term

@@ -25,6 +25,34 @@ def can_compile(descriptor, kernel):
     return plain and isinstance(descriptor, SOAPDescriptor)
 
 
+class SingleKernel:
+    """The kernel of a term in single precision, and the one in double precision that it is judged by.
+
+    Attributes
+    ----------
+    kernel, exact : CentreKernel
+    row_kernel : CentreKernel or None
+        `exact`, where that gives basis functions: they are too large for single precision.
+    """
+
+    def __init__(self, kernel, exact):
+        self.kernel, self.exact, self.row_kernel = kernel, exact, exact.row_kernel
+
+    @property
+    def address(self):
+        """Of the kernel in single precision, as CentreKernel."""
+        return self.kernel.address
+
+    @property
+    def n_elements(self):
+        """Elements are numbers below this."""
+        return self.kernel.n_elements
+
+    def evaluate(self, *arguments):
+        """As CentreKernel."""
+        return self.kernel.evaluate(*arguments)
+
+
 def compile_environments(term, weights, rows=False):
     """Kernel of an EnvironmentTerm; it knows elements by their atomic numbers.
 
@@ -38,13 +66,15 @@ def compile_environments(term, weights, rows=False):
 
     Returns
     -------
-    GapKernel
+    GapKernel, or SingleKernel of two of them where the term is in single precision
     """
     sets = [(points, term.delta**2 * weights[term.columns[key]]) for key, points in term.sparse_points.items()]
     channels_of, set_of = _channels_of(term.descriptor), _set_of(term.sparse_points)
     with one_blas_thread():  # a matrix product with zeta = 2: the same bits for any number of threads
         amplitude = term.delta**2 if rows else None
-        return GapKernel(term.descriptor.loops, channels_of, set_of, sets, float(term.kernel.zeta), amplitude)
+        plain = term.descriptor.loops, channels_of, set_of, sets, float(term.kernel.zeta)
+        exact = GapKernel(*plain, amplitude)
+        return exact if term.precision == "double" else SingleKernel(GapKernel(*plain, single=True), exact)
 
 
 def compile_pairs(term, weights):

@@ -7,6 +7,7 @@ import numpy as np
 from kernelff._forces import forces_of_list
 from kernelff.assembly import atom_virials, forces_and_virial
 from kernelff.descriptors.moment_potential import BoundMoments
+from kernelff.single_precision import check_single, is_single
 
 
 class KernelForces(NamedTuple):
@@ -71,7 +72,7 @@ def kernel_forces(neighbors, kernels, measured=None, virials=False):
     for kernel in moments:
         kernel.require(neighbors)
     plain = neighbors.first, neighbors.j, neighbors.vectors, neighbors.numbers.astype(np.int32)
-    single = [kernel for kernel in moments if kernel.precision == "single" and neighbors.n_pairs]
+    single = [kernel for kernel in kernels if is_single(kernel)]
     kinds, wanted = (), ()
     if measured is not None:
         kinds = measured.measures
@@ -80,6 +81,6 @@ def kernel_forces(neighbors, kernels, measured=None, virials=False):
         kernels, *plain, *wanted, steepest=bool(single), virials=virials
     )
     for kernel in single:
-        kernel.check_single(neighbors, steepest)
+        check_single(neighbors, kernel, steepest)
     numbers = dict(zip(kinds, numbers, strict=True))
     return KernelForces(energies, forces, 0.5 * (virial + virial.T), of_atoms, numbers, total)

@@ -5,10 +5,9 @@ from ase.data import chemical_symbols
 
 from kernelff._moments import PotentialKernel
 from kernelff.descriptors.base import check_list, require, species_index
+from kernelff.single_precision import PRECISIONS, check_single, steepest_centre
 
-SINGLE_TOLERANCE = 1e-4  # eV/Å, of forces in single precision
 _MOST_ELEMENTS = len(chemical_symbols)
-_CHECKED = 16  # centres of every call in single precision
 
 
 class BoundMoments:
@@ -38,11 +37,11 @@ class BoundMoments:
     """
 
     def __init__(self, descriptor, weights, precision="double", rows=False):
-        require(precision in ("double", "single"), "precision", precision, '"double" or "single"')
+        require(precision in PRECISIONS, "precision", precision, '"double" or "single"')
         self.descriptor, self.precision = descriptor, precision
         self.kernel = self._bind(weights, precision, rows and precision == "double")
-        self._exact = self.kernel if precision == "double" else self._bind(weights, "double", rows)
-        self.row_kernel = self._exact if rows else None
+        self.exact = self.kernel if precision == "double" else self._bind(weights, "double", rows)
+        self.row_kernel = self.exact if rows else None
         self._foreign = np.ones(_MOST_ELEMENTS + 1, dtype=bool)  # elements that the descriptor does not know
         self._foreign[: _MOST_ELEMENTS if descriptor.species is None else 0] = False
         self._foreign[list(descriptor.species or ())] = False
@@ -70,11 +69,10 @@ class BoundMoments:
             not know, or if single precision misses forces by more than `SINGLE_TOLERANCE`.
         """
         self.require(neighbors)
-        plain = _plain(neighbors)
+        plain = neighbors.first, neighbors.j, neighbors.vectors, neighbors.numbers.astype(np.int32)
         energies, gradients = self.kernel.evaluate(*plain, 0, neighbors.n_atoms)
-        if self.precision == "single" and neighbors.n_pairs:
-            # of either sign, since pairs pull both ways; NaN counts as largest
-            self.check_single(neighbors, neighbors.i[np.argmax(gradients) // 3])
+        if self.precision == "single":
+            check_single(neighbors, self, steepest_centre(neighbors, gradients))
         return energies, gradients
 
     def require(self, neighbors):
@@ -82,23 +80,3 @@ class BoundMoments:
         check_list(neighbors, self.descriptor.cutoff)
         if self._foreign.take(neighbors.numbers, mode="clip").any():
             species_index(neighbors.numbers, self.descriptor.species)  # says which
-
-    def check_single(self, neighbors, start):
-        """Compare some centres, from `start` on, with double precision; a ValueError where they are too far from it."""
-        first, stop, plain = neighbors.first, min(start + _CHECKED, neighbors.n_atoms), _plain(neighbors)
-        single, exact = (kernel.evaluate(*plain, start, stop)[1] for kernel in (self.kernel, self._exact))
-        errors = single - exact
-        centre = neighbors.i[first[start] : first[stop]] - start
-        # a force is the sum of the gradients of its own pairs and as many of those of the neighbours
-        together = np.array([np.bincount(centre, errors[:, c]) for c in range(3)])
-        apart = np.bincount(centre, (errors**2).sum(axis=1))
-        error = np.sqrt(2.0 * max(np.max((together**2).sum(axis=0)), np.max(apart)))
-        if not error <= SINGLE_TOLERANCE:
-            raise ValueError(
-                f"precision: single precision misses forces of this model by about {error:.1e} eV/Å, more than "
-                f'{SINGLE_TOLERANCE:g}. Use precision="double".'
-            )
-
-
-def _plain(neighbors):
-    return neighbors.first, neighbors.j, neighbors.vectors, neighbors.numbers.astype(np.int32)

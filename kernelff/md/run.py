@@ -66,6 +66,7 @@ def run(
     observe_from=0,
     observables=None,
     threads=1,
+    precision="double",
     skin=0.5,
     max_force=1000.0,
     max_step=0.5,
@@ -130,6 +131,9 @@ def run(
         Where to write what was found when the run is over (.json); a picture of each stands beside it.
     threads : int
         The same number gives the same bits, others agree to rounding. Each has at least 48 atoms: few take fewer.
+    precision : str
+        "double", or "single": forces from float32 where the potential has them, see `Potential.with_precision`. At the
+        start and at every checkpoint they are compared with those of double precision.
     skin : float
         Å, of the neighbour list.
     max_force, max_step, min_distance, max_volume_change : float
@@ -157,18 +161,20 @@ def run(
     Raises
     ------
     ValueError
-        For arguments that mean nothing, unknown species, broken geometry, a checkpoint of another run, or something to
-        observe that the frame or the potential does not have.
+        For arguments that mean nothing, unknown species, broken geometry, a checkpoint of another run, something to
+        observe that the frame or the potential does not have, or a potential whose forces single precision misses by
+        more than 1e-4 eV/Å.
     MDStopped
-        If a guard rail stopped the run. The last checkpoint is kept.
+        If a guard rail stopped the run, or single precision became too coarse on the way. The last checkpoint is kept.
     OSError
         If a file cannot be written. The last checkpoint is kept.
     """
     settings = MDSettings.checked(
         ensemble, temperature, pressure, thermostat, cell, timestep=timestep, thermostat_time=thermostat_time,
         barostat_time=barostat_time, seed=seed, skin=skin, max_force=max_force, max_step=max_step,
-        min_distance=min_distance, max_volume_change=max_volume_change, uncertainty=uncertainty,
-        uncertainty_every=uncertainty_every, max_uncertainty=max_uncertainty, max_temperature=max_temperature,
+        min_distance=min_distance, max_volume_change=max_volume_change, precision=precision,
+        uncertainty=uncertainty, uncertainty_every=uncertainty_every, max_uncertainty=max_uncertainty,
+        max_temperature=max_temperature,
     )  # fmt: skip
     simulation = Simulation(
         atoms, potential, settings, steps, trajectory, thermo, checkpoint,

@@ -7,6 +7,7 @@ import numpy as np
 from ase import units
 
 from kernelff.checks import require_positive
+from kernelff.single_precision import PRECISIONS
 
 THERMOSTATS = ("langevin", "bussi", "nose-hoover")
 CELLS = ("isotropic", "anisotropic", "flexible")
@@ -41,6 +42,7 @@ class MDSettings:
     max_step: float = 0.5
     min_distance: float = 0.3
     max_volume_change: float = 3.0
+    precision: str = "double"
     uncertainty: str | None = None
     uncertainty_every: int = 10
     max_uncertainty: float | None = None
@@ -89,6 +91,7 @@ class MDSettings:
             ensemble, temperature, _ends("pressure", 0.0 if pressure is None else pressure), thermostat=thermostat,
             cell=cell, **others,
         )  # fmt: skip
+        _require_one_of("precision", settings.precision, PRECISIONS)
         settings._check_numbers()
         if settings.ramps and settings.moves_cell and min(settings.temperature) <= 0:
             raise ValueError(f"temperature: must be > 0 K, got {settings.temperature}.")

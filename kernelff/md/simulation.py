@@ -11,12 +11,13 @@ from ase import Atoms, units
 from kernelff._md import Stopped
 from kernelff.md.checkpoint import MDCheckpoint, fingerprint
 from kernelff.md.files import THERMO, ExtendedXYZ, read_thermo, thermo_file, thermo_line, trajectory_file
-from kernelff.md.guards import explained, pressure_of, temperature_limit, too_hot
+from kernelff.md.guards import MDStopped, explained, pressure_of, temperature_limit, too_hot
 from kernelff.md.observables import Observers
 from kernelff.md.parts import parts_of
 from kernelff.md.state import forces_of, freedom_of, make_system, start_state, state_of
 from kernelff.md.watch import Watch
 from kernelff.potential import Potential
+from kernelff.single_precision import SINGLE_TOLERANCE, too_coarse
 
 _SECONDS = 0.1  # of compiled code at a time: Ctrl-C works in between
 _MOST = 10**15  # steps
@@ -43,7 +44,11 @@ class Simulation:
         self.volume = abs(float(np.linalg.det(self.start.cell)))
         self.watch = None if settings.uncertainty is None else Watch(potential, settings, atoms)
         self.columns = THERMO if self.watch is None else (*THERMO, *self.watch.columns)
-        self.parts = parts_of(potential)
+        self.parts, self.exact = parts_of(potential), None
+        if settings.precision == "single":
+            if not isinstance(potential, Potential):
+                raise ValueError('precision: an ASE calculator has no choice. Use "double".')
+            self.exact, self.parts = self.parts, parts_of(potential.with_precision("single"))
         self.offset = float(sum(self.parts.e0.get(int(z), 0.0) for z in atoms.numbers))
         self.freedom = freedom_of(self.atoms, settings)
         self.files = {} if trajectory is None else {"trajectory": trajectory_file(trajectory)}
@@ -104,6 +109,23 @@ class Simulation:
             self.atoms, state, self.parts, self.settings, self.steps, self.threads, self.start.cell, self.watch
         )
         self._guarded(self.system.compute, of_atoms)
+        if self.exact is not None:
+            self._refuse_coarse(state)
+
+    def _refuse_coarse(self, state):
+        """Compare forces in single precision with those in double precision, in which a watch makes some of them."""
+        forces = []
+        for parts in (self.parts, self.exact):
+            system = make_system(self.atoms, state, parts, self.settings, self.steps, self.threads, self.start.cell)
+            self._guarded(system.compute)
+            forces.append(forces_of(system))
+        error = np.abs(forces[0] - forces[1]).max(initial=0.0)
+        if error <= SINGLE_TOLERANCE:
+            return
+        if state.step == 0:
+            raise ValueError(f'{too_coarse(f"{error:.1e}")} Use precision="double".')
+        text = f"The run stopped after step {state.step}: {too_coarse(f'{error:.1e}')} Go on from its last frame with "
+        raise self._with_last_frame(MDStopped(f'{text}precision="double".', "precision", (), state.step))
 
     def _guarded(self, call, *arguments):
         try:
@@ -152,6 +174,8 @@ class Simulation:
             self.checkpoint.save(state, sizes, self.observers.state())
             self.saved = state.step
             self._place(state)
+        elif self.exact is not None:
+            self._refuse_coarse(state_of(self.system))
 
     def _row(self):
         system, periodic = self.system, self.atoms.pbc.all()

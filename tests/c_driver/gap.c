@@ -115,6 +115,31 @@ static double force_error(const centre_kernel *kernel, const gap_plan *plan, clu
     return error / largest;
 }
 
+/* The second set in single precision, along unit vectors, which are orthonormal though not the best: what went wrong. */
+static int check_split(const centre_kernel *kernel, const gap_plan *plan, gap_set *set, const cluster *c, const double *x,
+                       const double *e, const double *g)
+{
+    static double found_e[N_ATOMS], found_g[3 * N_ATOMS * N_ATOMS], other_e[N_ATOMS], other_g[3 * N_ATOMS * N_ATOMS];
+    int64_t d = plan->soap->n_features, n = 3 * c->first[N_ATOMS];
+    if (set->form != GAP_POWER)
+        return 0;
+    double *unit = aligned(sizeof(double) * 16 * (size_t)d), error = 0, largest = 0;
+    for (int k = 0; k < 16; k++)
+        unit[k * d + k] = 1.0;
+    if (gap_set_split(set, d, N_SPARSE, x, 16, unit))
+        return 1;
+    evaluate(kernel, plan, c, N_ATOMS, found_e, found_g);
+    evaluate(kernel, plan, c, 10, other_e, other_g);
+    int differ = memcmp(found_e, other_e, sizeof other_e) || memcmp(found_g, other_g, sizeof(double) * (size_t)n);
+    for (int64_t k = 0; k < n; k++)
+        error = fmax(error, fabs(found_g[k] - g[k])), largest = fmax(largest, fabs(g[k]));
+    for (int i = 0; i < N_ATOMS; i++)
+        error = fmax(error, fabs(found_e[i] - e[i]));
+    printf("        in single precision to %.1e, ranges %s\n", error / largest, differ ? "DIFFER" : "agree");
+    free(unit);
+    return differ || !(error < 1e-5 * largest) || error == 0;
+}
+
 /* Rows and numbers of ranges of `step` centres. */
 static void measure(const centre_kernel *kernel, const gap_plan *plan, const uncertainty_plan *doubt,
                     const uncertainty_loops *loops, const cluster *c, int64_t step, double *rows, double *numbers)
@@ -220,6 +245,7 @@ static int check(const char *isa, double zeta)
     double error = force_error(kernel, &plan, &c, g), of_rows = check_rows(kernel, &plan, &c, all_weights, e, &differ);
     printf("%-7s zeta %.1f: energy %.12f, forces to %.1e, rows and sds to %.1e, ranges %s\n", isa, zeta, sum(e), error,
            of_rows, differ ? "DIFFER" : "agree");
+    differ |= check_split(kernel, &plan, sets + 1, &c, x, e, g);
     for (int k = 0; k < 2; k++)
         gap_set_free(sets + k);
     free(table_knots), free(x);
