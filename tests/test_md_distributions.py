@@ -21,9 +21,9 @@ def potential():
     return kff.MTP(level=8, cutoff=4.0, n_jobs=1).fit(emt_frames(12, 1)).potential_
 
 
-def samples_of(atoms, potential, ensemble, n_samples, every, function, burn=20, **settings):
+def samples_of(atoms, potential, ensemble, n_samples, every, function, burn=20, temperature=300, **settings):
     """function(system) every so many steps, after `burn` of them."""
-    settings = MDSettings.checked(ensemble, 300, **settings)
+    settings = MDSettings.checked(ensemble, temperature, **settings)
     state, parts = start_state(atoms, settings), parts_of(potential)
     system = make_system(atoms, state, parts, settings, 1, 1, state.cell)
     system.compute()
@@ -51,21 +51,20 @@ def test_velocities_are_those_of_maxwell_and_boltzmann(thermostat, potential):
     masses = atoms.get_masses()[:, None]
     n_samples = 500
     velocities = samples_of(
-        atoms, potential, thermostat, n_samples, 60, lambda s: state_of(s).velocities, timestep=4.0,
-        thermostat_time=80.0, seed=2,
+        atoms, potential, thermostat, n_samples, 100, lambda s: state_of(s).velocities, burn=50, temperature=800,
+        timestep=2.0, thermostat_time=80.0, seed=2,
     )  # fmt: skip
-    conserved = 0.0 if thermostat == "langevin" else 1.0
-    width = np.sqrt(KT / masses * (1.0 - conserved * masses / masses.sum()))  # of an atom while the sum does not move
+    conserved, kt = 0.0 if thermostat == "langevin" else 1.0, 800 * units.kB
+    width = np.sqrt(kt / masses * (1.0 - conserved * masses / masses.sum()))  # of an atom while the sum does not move
     for component in range(3):
         assert kstest((velocities / width)[::3, :, component].ravel(), "norm").pvalue > 1e-3
     kinetic = 0.5 * (masses * velocities**2).sum(axis=(1, 2))
-    expected = gamma((96 - 3 * conserved) / 2, scale=KT)
-    assert abs(kinetic.mean() - expected.mean()) < 4 * expected.std() / np.sqrt(n_samples)
-    assert abs(kinetic.var() / expected.var() - 1) < 4 * np.sqrt(2 / n_samples)
-    light, heavy = (((velocities / width) ** 2)[:, k::2].mean() for k in (0, 1))
-    # Equipartition. A thermostat of the total alone leaves energy in the modes of a crystal for tens of ps: with other
-    # seeds the two differ by up to 0.1, of either sign.
-    assert abs(light - heavy) < (0.04 if thermostat == "langevin" else 0.16)
+    expected = gamma((96 - 3 * conserved) / 2, scale=kt)
+    for values, wanted in ((kinetic, expected.mean()), ((kinetic - expected.mean()) ** 2, expected.var())):
+        mean, error = mean_and_error(values)
+        assert abs(mean - wanted) < 4.5 * error + 0.002 * wanted and error < 0.2 * wanted
+    light, heavy = (mean_and_error(((velocities / width) ** 2)[:, k::2].mean(axis=(1, 2)), 10) for k in (0, 1))
+    assert abs(light[0] - heavy[0]) < 4.5 * np.hypot(light[1], heavy[1])  # equipartition
 
 
 # ---- volumes and shapes -----------------------------------------------------------------------------
@@ -138,11 +137,11 @@ def test_volumes_and_shapes_of_an_elastic_cell(thermostat, cell):
     norm, first, second = (quad(density, 700, 2600, args=(power,))[0] for power in (0, 1, 2))
     volumes = np.abs(np.linalg.det(cells))
     mean, error = mean_and_error(volumes)
-    assert abs(mean - first / norm) < 4 * error
+    assert abs(mean - first / norm) < 4.5 * error
     variance, error = mean_and_error((volumes - first / norm) ** 2)
-    assert abs(variance - (second / norm - (first / norm) ** 2)) < 4 * error
+    assert abs(variance - (second / norm - (first / norm) ** 2)) < 4.5 * error
     energy, error = mean_and_error([elastic.shape_energy(h) for h in cells])
-    assert abs(energy - elastic.mean_shape_energy(cell)) < 4 * error + 1e-9
+    assert abs(energy - elastic.mean_shape_energy(cell)) < 4.5 * error + 1e-9
 
 
 @pytest.mark.parametrize(
@@ -162,5 +161,5 @@ def test_volumes_of_a_crystal_fluctuate_as_they_answer_to_pressure(thermostat, c
     (low, low_error, *one), (high, high_error, *two) = found
     slope, slope_error = np.array([high - low, np.hypot(low_error, high_error)]) / (2.0 * units.GPa)
     variance, variance_error = 0.5 * (one[0] + two[0]) / KT, 0.5 * np.hypot(one[1], two[1]) / KT
-    assert abs(slope + variance) < 4 * np.hypot(slope_error, variance_error)
+    assert abs(slope + variance) < 4.5 * np.hypot(slope_error, variance_error)
     assert variance_error < 0.12 * variance and slope_error < 0.05 * abs(slope)
