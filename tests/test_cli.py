@@ -416,9 +416,9 @@ def test_quickstart(tmp_path):
         and "evaluation µs/atom" in output
         and re.search(r"[Tt]ake the (GAP|MTP)|take it", output)
     )
-    files = {"silicon-gap.kff", "silicon-mtp.kff", "md.xyz", "report.html"}
+    files = {"silicon-gap.kff", "silicon-mtp.kff", "md-300K.xyz", "md-1000K.xyz", "report.html"}
     assert {path.name for path in tmp_path.iterdir()} == files
-    assert len(read(tmp_path / "md.xyz", ":")) > 20
+    assert [len(read(tmp_path / f"md-{temperature}K.xyz", ":")) for temperature in (300, 1000)] == [21, 21]
     page = (tmp_path / "report.html").read_text()
     assert page.count("data:image/svg+xml;base64,") >= 7 and "Map of environments" in page and "GAP or MTP?" in page
     assert not re.search(r"""(src|href)=["']http""", page)

@@ -13,7 +13,6 @@ import kernelff
 from kernelff.cli.comparing import compared
 from kernelff.cli.console import console, guarded
 from kernelff.cli.dynamics import run_langevin
-from kernelff.cli.evaluate import write_frames
 from kernelff.cli.fit import evaluate_sets, run_fit
 from kernelff.cli.info import model_rows
 from kernelff.cli.tables import rich_table
@@ -39,7 +38,7 @@ def quickstart(
     output: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("kernelff-quickstart"),
     n_sparse: Annotated[int, typer.Option(help="Sparse environments of the GAP.")] = 1000,
     level: Annotated[int, typer.Option(help="Level of the MTP.")] = 20,
-    steps: Annotated[int, typer.Option(help="Steps of each molecular dynamics.")] = 400,
+    steps: Annotated[int, typer.Option(help="Steps of each molecular dynamics.")] = 5000,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
     jobs: Annotated[int, typer.Option(help="Threads of the fit; -1 for all cores.")] = -1,
 ):
@@ -60,10 +59,9 @@ def quickstart(
     console.print()
     console.print(rich_table(comparison_table(candidates)))
     console.print(f"\n{advice(candidates)}")
-    results = _use(models, sets, evaluations["GAP"], candidates, steps, np.random.default_rng(seed), output)
+    results = _use(models, sets, evaluations["GAP"], candidates, steps, seed, output)
     quickstart_report(output / "report.html", results)
-    write_frames(output / "md.xyz", [frame for trace in results.traces for frame in trace.frames])
-    files = "silicon-gap.kff and silicon-mtp.kff (models), md.xyz (dynamics), report.html (open it)"
+    files = "silicon-gap.kff and silicon-mtp.kff (models), md-*.xyz (dynamics), report.html (open it)"
     console.print(f"\nIn [bold]{output}[/]: {files}")
     console.print(f"Everything took {time.perf_counter() - start:.0f} s.")
 
@@ -80,7 +78,7 @@ def _fitted(model, sets, path):
     return evaluations
 
 
-def _use(models, sets, evaluations, candidates, steps, rng, output):
+def _use(models, sets, evaluations, candidates, steps, seed, output):
     """Everything one does with fitted models; the dynamics with the GAP, which has a novelty."""
     reference = volume_series(sets["train"])
     properties, curves = {}, {}
@@ -101,7 +99,7 @@ def _use(models, sets, evaluations, candidates, steps, rng, output):
         properties=properties,
         curves=curves,
         reference_points=reference,
-        traces=_dynamics(gap.potential_, properties["GAP"][0][2], steps, rng),
+        traces=_dynamics(gap.potential_, properties["GAP"][0][2], steps, seed, output),
         models={name: model_rows(output / f"silicon-{name.lower()}.kff") for name in models},
         maps=environment_maps(gap.potential_, sets, evaluations),
     )
@@ -153,25 +151,27 @@ def volume_series(frames):
     return volumes, np.array([atoms.get_potential_energy() / len(atoms) for atoms in chosen])
 
 
-def _dynamics(potential, lattice_constant, steps, rng):
+def _dynamics(potential, lattice_constant, steps, seed, output):
     """Two runs under a progress bar, and a table of what they did."""
     crystal = bulk("Si", a=lattice_constant, cubic=True).repeat(2)
     traces = []
     with Progress(*Progress.get_default_columns(), console=console, transient=True) as bar:
         for temperature in TEMPERATURES:
-            task = bar.add_task(f"{len(crystal)} atoms at {temperature:.0f} K", total=steps + 1)
+            task = bar.add_task(f"{len(crystal)} atoms at {temperature:.0f} K", total=steps)
+            path = output / f"md-{temperature:.0f}K.xyz"
             trace = run_langevin(
                 crystal,
                 potential,
                 temperature,
-                n_steps=steps,
-                n_marks=20,
-                rng=rng,
-                progress=lambda t=task: bar.advance(t),
+                path,
+                steps=steps,
+                seed=seed,
+                progress=lambda done, total, t=task: bar.update(t, completed=done),
             )
+            path.with_suffix(".checkpoint").unlink()  # the run is over
             traces.append(trace)
-    header = ["target", "mean", "potential", "error bar", "error bar", ""]
-    groups = [("temperature, K", 2), ("energy, meV/atom", 2), ("force, meV/Å", 1), ("novelty", 1)]
+    header = ["target", "mean", "potential", "error bar", "error bar", "", ""]
+    groups = [("temperature, K", 2), ("energy, meV/atom", 2), ("force, meV/Å", 1), ("novelty", 1), ("ns/day", 1)]
     rows = [_summary_of(trace) for trace in traces]
     console.print()
     console.print(rich_table(Table(header, rows, groups, "Molecular dynamics")))
@@ -186,5 +186,6 @@ def _summary_of(trace):
         f"{1e3 * (trace.energy[second_half].mean() - trace.energy[0]) / trace.n_atoms:+.1f}",
         f"{1e3 * trace.energy_std.max() / trace.n_atoms:.2f}",
         f"{1e3 * trace.force_std.max():.0f}",
-        f"{trace.novelty.max():.3f}",
+        f"{trace.novelty.max():.4f}",
+        f"{trace.ns_per_day:.2g}",
     )

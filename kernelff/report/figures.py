@@ -223,21 +223,21 @@ def dynamics(traces):
     canvas = Canvas(figsize=(11, 5.8), layout="constrained")
     (temperature, energy), (force, novelty) = canvas.subplots(2, 2, sharex=True)
     for trace, colour in zip(traces, SERIES, strict=False):
-        label = f"{trace.target:.0f} K"
-        temperature.plot(trace.time, trace.temperature, color=colour, lw=1, label=label)
+        label, time, marked = f"{trace.target:.0f} K", 1e-3 * trace.time, 1e-3 * trace.marked_time
+        temperature.plot(time, trace.temperature, color=colour, lw=1, label=label)
         temperature.axhline(trace.target, color=colour, lw=0.8, ls=":")
         potential = 1e3 * (trace.energy - traces[0].energy[0]) / trace.n_atoms
-        energy.plot(trace.time, potential, color=colour, lw=1)
-        middle = np.interp(trace.marked_time, trace.time, potential)
+        energy.plot(time, potential, color=colour, lw=1)
+        middle = np.interp(marked, time, potential)
         bar = 1e3 * trace.energy_std / trace.n_atoms
-        energy.errorbar(trace.marked_time, middle, bar, color=colour, ls="none", capsize=2.5, elinewidth=1.3)
-        force.plot(trace.marked_time, 1e3 * trace.force_std, "o-", ms=3.5, lw=1, color=colour)
-        novelty.plot(trace.marked_time, trace.novelty, "o-", ms=3.5, lw=1, color=colour)
+        energy.errorbar(marked, middle, bar, color=colour, ls="none", capsize=2.5, elinewidth=1.3)
+        force.plot(marked, 1e3 * trace.force_std, "o-", ms=3.5, lw=1, color=colour)
+        novelty.plot(marked, trace.novelty, "o-", ms=3.5, lw=1, color=colour)
     temperature.set(title="Temperature", ylabel="K")
-    temperature.legend(loc="upper right", ncols=len(traces))
+    temperature.legend(loc="lower right", bbox_to_anchor=(1.0, 0.98), ncols=len(traces), borderaxespad=0.0)
     energy.set(title="Potential energy, with error bars", ylabel="meV/atom from the start")
-    force.set(title="Largest error bar of a force", ylabel="meV/Å", xlabel="time, fs")
-    novelty.set(title="Largest novelty of an atom", ylabel="0 known, 1 never seen", xlabel="time, fs")
+    force.set(title="Largest error bar of a force", ylabel="meV/Å", xlabel="time, ps")
+    novelty.set(title="Largest novelty of an atom", ylabel="0 known, 1 never seen", xlabel="time, ps")
     for axes in (force, novelty):
         axes.set_ylim(bottom=0)
     return canvas

@@ -273,10 +273,10 @@ def _property_section(results):
 
 def _dynamics_section(results):
     temperatures = " and ".join(f"{trace.target:.0f} K" for trace in results.traces)
-    steps, atoms = len(results.traces[0].time) - 1, results.traces[0].n_atoms
+    atoms, time = results.traces[0].n_atoms, 1e-3 * results.traces[0].time[-1]
     text = (
-        f"{atoms} atoms at {temperatures}, {steps} Langevin steps each, run through ASE with the GAP, whose novelty "
-        "shows where a run leaves the data."
+        f"{atoms} atoms at {temperatures}, {time:g} ps of Langevin dynamics each, in compiled code with the GAP, whose "
+        "novelty shows where a run leaves the data."
     )
     caption = (
         "Temperature (dotted: target), potential energy with error bars, the largest error bar of any "
