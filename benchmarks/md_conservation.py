@@ -23,12 +23,12 @@ from ase.build import bulk
 
 import kernelff as kff
 from kernelff.assembly import frame_rows
-from kernelff.basis_term import BasisTerm
 from kernelff.io import silicon_set
 from kernelff.md.parts import parts_of
 from kernelff.md.settings import MDSettings
 from kernelff.md.state import forces_of, make_system, start_state, state_of
 from kernelff.potential import Potential
+from kernelff.terms import BasisTerm
 
 N_BLOCKS = 10
 EVERY = 100.0  # fs between samples

@@ -21,9 +21,9 @@ from threadpoolctl import threadpool_limits
 
 import kernelff as kff
 from kernelff._soap import available_isas
-from kernelff.basis_term import BasisTerm
 from kernelff.descriptors import MomentTensorsDescriptor
 from kernelff.potential import Potential
+from kernelff.terms import BasisTerm
 
 LEVELS = (8, 16, 20)
 ELEMENTS = (26, 28, 29, 13)

@@ -17,7 +17,6 @@ from gap_kernel_speed import dgemm_rate, sparse_points, system
 from threadpoolctl import threadpool_limits
 
 import kernelff as kff
-from kernelff.basis_term import BasisTerm
 from kernelff.error_bars.local_pass import row_measure
 from kernelff.error_bars.uncertainty import Posterior
 from kernelff.kernels import DotProduct
@@ -25,7 +24,7 @@ from kernelff.md.parts import parts_of
 from kernelff.md.settings import MDSettings
 from kernelff.md.state import make_system, start_state
 from kernelff.md.watch import Watch
-from kernelff.terms import EnvironmentTerm
+from kernelff.terms import BasisTerm, EnvironmentTerm
 
 CUTOFF = 5.15
 STEPS = 3

@@ -7,9 +7,9 @@ import numpy as np
 from joblib import effective_n_jobs
 
 from kernelff.assembly import n_functions, neighbors_of
-from kernelff.basis_term import BasisTerm
 from kernelff.radial_learning.tangent import RadialTangent
 from kernelff.regression.crossvalidation import SAMPLE
+from kernelff.terms import BasisTerm
 from kernelff.threads import one_blas_thread
 
 _BASE_MEMORY = 280e6  # bytes: interpreter, libraries, compiled loops

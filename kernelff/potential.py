@@ -15,9 +15,10 @@ from kernelff.error_bars.extrapolation import ActiveSet
 from kernelff.error_bars.of_potential import ErrorBars
 from kernelff.error_bars.uncertainty import Posterior
 from kernelff.kernel_forces import kernel_forces
+from kernelff.named_arrays import under
 from kernelff.results import Results, stress_of
 from kernelff.single_precision import PRECISIONS
-from kernelff.terms import term_from_state, under
+from kernelff.terms import term_from_state
 from kernelff.threads import one_blas_thread
 
 _DATA_BASELINES = {"dftd3": DFTD3, "zbl": ZBL}  # baselines that a model file holds, beside potentials
@@ -29,7 +30,7 @@ class Potential(ErrorBars):
     Parameters
     ----------
     terms : list
-        Basis functions, see terms.py.
+        Basis functions, see `kernelff.terms`.
     weights : ndarray of shape (n_functions,)
     e0 : dict
         Atomic number -> energy of the isolated atom, eV; other elements are refused.

@@ -14,11 +14,11 @@ from systems import frame
 from typer.testing import CliRunner
 
 import kernelff as kff
-from kernelff.basis_term import BasisTerm
 from kernelff.cli import app
 from kernelff.error_bars.coefficient_rows import all_rows
 from kernelff.io.almtp import read_selection
 from kernelff.io.model_file import write_potential
+from kernelff.terms import BasisTerm
 
 FILE = Path(__file__).parent / "data" / "two_types.mtp"
 TYPES = [14, 6]

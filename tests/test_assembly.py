@@ -7,7 +7,7 @@ from labelled import emt_frames, small_soap
 
 import kernelff as kff
 from kernelff.assembly import VOIGT, fill_gradient_rows, frame_rows
-from kernelff.gradient_block import GradientBlock
+from kernelff.terms.gradient_block import GradientBlock
 
 STEP = 1e-4  # Å, or strain
 

@@ -7,10 +7,9 @@ from systems import frame
 
 import kernelff as kff
 from kernelff.assembly import forces_and_virial, frame_rows, local_values, neighbors_of
-from kernelff.basis_term import BasisTerm
 from kernelff.error_bars.residual import derivative_variances, energy_variance, force_combinations, virial_combinations
 from kernelff.regression.whitening import whiten
-from kernelff.terms import term_from_state
+from kernelff.terms import BasisTerm, term_from_state
 
 
 def term_of(atoms, level=8, seed=0):

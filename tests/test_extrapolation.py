@@ -10,9 +10,9 @@ from ase import Atoms
 from ase.build import bulk
 
 import kernelff as kff
-from kernelff.basis_term import BasisTerm
 from kernelff.error_bars.maxvol import independent_basis, maximal_volume
 from kernelff.io.model_file import write_potential
+from kernelff.terms import BasisTerm
 
 # training frames, active rows and grades of motep 0.2.0 (Grader, maxvol, QR start, coefficients of species and moments
 # only) for data/one_type.mtp: level 8, own random coefficients on MLIP's standard tables

@@ -14,13 +14,12 @@ from systems import frame
 import kernelff as kff
 from kernelff._uncertainty import RowMeasure, available_isas
 from kernelff.assembly import local_values
-from kernelff.basis_term import BasisTerm
 from kernelff.descriptors import SOAPDescriptor
 from kernelff.error_bars.calibration import Calibration, KindCalibration
 from kernelff.error_bars.local_pass import LocalPass, error_bar_kinds, triangular
 from kernelff.error_bars.uncertainty import Posterior
 from kernelff.kernels import DotProduct, RadialBasis
-from kernelff.terms import EnvironmentTerm, PairTerm
+from kernelff.terms import BasisTerm, EnvironmentTerm, PairTerm
 
 pytestmark = pytest.mark.filterwarnings("ignore:atoms. .* get e0 alone")
 

@@ -15,10 +15,10 @@ import kernelff as kff
 from kernelff._moments import PotentialKernel
 from kernelff._soap import available_isas
 from kernelff.assembly import forces_and_virial
-from kernelff.basis_term import BasisTerm
 from kernelff.descriptors import MomentTensorsDescriptor
 from kernelff.descriptors.moment_folding import folded
 from kernelff.potential import Potential
+from kernelff.terms import BasisTerm
 
 DATA, ROOT = Path(__file__).parent / "data", Path(__file__).parents[1]
 

@@ -11,10 +11,10 @@ from ase import Atoms
 from typer.testing import CliRunner
 
 import kernelff as kff
-from kernelff.basis_term import BasisTerm
 from kernelff.cli import app
 from kernelff.descriptors.moment_file import file_program
 from kernelff.io.model_file import write_potential
+from kernelff.terms import BasisTerm
 
 DATA = Path(__file__).parent / "data"
 # level 8, two types, own random coefficients on MLIP's standard tables

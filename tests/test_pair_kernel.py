@@ -15,11 +15,11 @@ from kernelff._pairs import PairKernel
 from kernelff._soap import available_isas
 from kernelff.baselines.zbl import ZBL
 from kernelff.basis.pieces import tabulate_pieces
-from kernelff.compiled import compile_pairs
 from kernelff.kernels import SquaredExponential
 from kernelff.md.parts import parts_of
 from kernelff.potential import Potential
 from kernelff.terms import PairTerm
+from kernelff.terms.compiled import compile_pairs
 
 GAP = Path(__file__).parent / "data" / "gap"
 CUTOFF, WIDTH = 4.0, 0.7
@@ -86,7 +86,7 @@ def test_function_that_is_not_smooth_comes_to_an_end():
 @pytest.mark.parametrize("isa", available_isas())
 @pytest.mark.parametrize("name", TERMS)
 def test_kernel_is_the_formula(name, isa, monkeypatch):
-    monkeypatch.setattr("kernelff.compiled.PairKernel", lambda *arguments: PairKernel(*arguments, isa))
+    monkeypatch.setattr("kernelff.terms.compiled.PairKernel", lambda *arguments: PairKernel(*arguments, isa))
     some, w = term(name), weights()
     assert some.compiled(w).isa == isa
     for atoms in (frame("triclinic"), frame("chain"), frame("one_atom"), frame("isolated"), dimer(0.5), dimer(1.7)):

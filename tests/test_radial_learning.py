@@ -10,13 +10,13 @@ from systems import frame
 
 import kernelff as kff
 from kernelff.assembly import Targets, frame_rows
-from kernelff.basis_term import BasisTerm
 from kernelff.radial_learning import Learner, Learning, choose_frames
 from kernelff.radial_learning.gauge import Gauge
 from kernelff.radial_learning.learning import stages
 from kernelff.radial_learning.tangent import RadialTangent
 from kernelff.regression.noise import Noise
 from kernelff.regression.streaming import Problem
+from kernelff.terms import BasisTerm
 
 OFFSET = np.array([1e-12])
 

@@ -13,12 +13,13 @@ References
 import numpy as np
 
 from kernelff.assembly import neighbors_of
-from kernelff.basis_term import BasisTerm
 from kernelff.checks import require_positive
 from kernelff.descriptors.base import frame_list
 from kernelff.error_bars.coefficient_rows import all_rows, linear_rows
 from kernelff.error_bars.maxvol import independent_basis, maximal_volume
 from kernelff.frame_arrays import frames_from_arrays, frames_to_arrays
+from kernelff.named_arrays import under
+from kernelff.terms import BasisTerm
 from kernelff.threads import one_blas_thread
 
 MODES = ("neighborhood", "configuration")
@@ -234,7 +235,7 @@ class ActiveSet:
     @classmethod
     def from_state(cls, params, arrays):
         """The active set that `to_state` described."""
-        frames = {n.removeprefix("frames."): a for n, a in arrays.items() if n.startswith("frames.")}
+        frames = under("frames.", arrays)
         return cls(
             params["mode"],
             params["species"],

@@ -12,7 +12,7 @@ from ase.data import chemical_symbols
 
 from kernelff._uncertainty import RowMeasure, available_isas
 from kernelff.assembly import n_functions, term_columns
-from kernelff.basis_term import BasisTerm
+from kernelff.terms import BasisTerm
 from kernelff.threads import one_blas_thread
 
 KINDS = ("std", "novelty", "grade")

@@ -1,11 +1,11 @@
 """What a Potential says of its own errors: standard deviations, novelty, extrapolation grades."""
 
 from kernelff.assembly import neighbors_of
-from kernelff.basis_term import BasisTerm
 from kernelff.error_bars.coefficient_rows import require_known
 from kernelff.error_bars.gap_variance import GapVariance
 from kernelff.error_bars.local_pass import LocalPass, error_bar_kinds
 from kernelff.kernel_forces import kernel_forces
+from kernelff.terms import BasisTerm
 from kernelff.threads import one_blas_thread
 
 

@@ -24,9 +24,8 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from kernelff.assembly import VOIGT
-from kernelff.basis_term import BasisTerm
 from kernelff.kernels import squares
-from kernelff.terms import PairTerm
+from kernelff.terms import BasisTerm, PairTerm
 
 _PAIRS_PER_BLOCK = 256  # of rows of the covariance between pairs, which is never held whole
 

@@ -7,11 +7,10 @@ from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
-from kernelff.basis_term import BasisTerm
 from kernelff.descriptors import quip_order
 from kernelff.io.safe_file import write_whole
 from kernelff.kernels import DotProduct
-from kernelff.terms import EnvironmentTerm
+from kernelff.terms import BasisTerm, EnvironmentTerm
 
 _LABEL = "GAP_kernelff"
 _GAP_VERSION = 1525123159  # any since 1426512068 has today's meaning

@@ -12,6 +12,7 @@ from kernelff.io.gap_xml import read_gap
 from kernelff.io.mtp import SUFFIXES as MTP_SUFFIXES
 from kernelff.io.mtp import read_mtp
 from kernelff.io.safe_file import read_checked, write_checked
+from kernelff.named_arrays import under
 from kernelff.potential import Potential
 
 _KIND = "model"
@@ -78,7 +79,7 @@ def read_model(path):
         raise ValueError(
             f"{str(path)!r} has format {header['format']}, this kernelff reads up to {_FORMAT}. Update kernelff."
         )
-    return header, *({n.removeprefix(p): a for n, a in arrays.items() if n.startswith(p)} for p in _PREFIXES)
+    return header, *(under(p, arrays) for p in _PREFIXES)
 
 
 _PREFIXES = ("potential.", "estimator.")

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 
-from kernelff.basis_term import BasisTerm
 from kernelff.descriptors import MomentTensorsDescriptor, TabulatedMoments
 from kernelff.descriptors.moment_file import file_program
 from kernelff.error_bars.extrapolation import ActiveSet
@@ -23,6 +22,7 @@ from kernelff.io.mtp_document import read_document
 from kernelff.io.safe_file import write_whole
 from kernelff.io.types import elements_of_types
 from kernelff.potential import Potential
+from kernelff.terms import BasisTerm
 
 SUFFIXES = (".mtp", ".almtp")
 

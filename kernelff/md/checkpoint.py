@@ -9,8 +9,8 @@ import numpy as np
 from kernelff.io.checkpoint import frame_bytes
 from kernelff.io.safe_file import read_checked, write_checked
 from kernelff.md.state import State
+from kernelff.named_arrays import under
 from kernelff.potential import Potential
-from kernelff.terms import under
 
 _KIND = "molecular dynamics checkpoint"
 _OBSERVED = "observed."

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from kernelff.basis_term import BasisTerm
 from kernelff.checks import SettingsWarning, require_positive
 from kernelff.descriptors import MomentTensors
 from kernelff.error_bars.extrapolation import MODES, ActiveSet
@@ -15,6 +14,7 @@ from kernelff.progress import as_callback
 from kernelff.radial_learning import Learner, Learning, choose_frames, column_norms, learning_passes
 from kernelff.regression.crossvalidation import fold_of
 from kernelff.regression.selection import METHODS, select
+from kernelff.terms import BasisTerm
 
 _DELTA = 5.0  # eV/Å
 _LABELS_PER_UNKNOWN = 2.0  # below which a fit is warned of

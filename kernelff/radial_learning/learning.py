@@ -16,12 +16,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from kernelff._linalg import fold
-from kernelff.basis_term import BasisTerm
 from kernelff.radial_learning.gauge import Gauge
 from kernelff.radial_learning.least_squares import damped_step, solve, with_prior
 from kernelff.radial_learning.tangent import RadialTangent
 from kernelff.regression.noise import kind_of
 from kernelff.regression.streaming import stream
+from kernelff.terms import BasisTerm
 
 _FIRST_LEVEL, _LEVELS_PER_STAGE = 16, 4
 _ITERATIONS = 16  # of a stage, at most

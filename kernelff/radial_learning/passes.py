@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from kernelff.basis_term import BasisTerm
 from kernelff.radial_learning.learning import stages
 from kernelff.radial_learning.tangent import RadialTangent
+from kernelff.terms import BasisTerm
 
 _ITERATIONS = 9.0  # of a stage, usually
 _FITS = 1.0  # of weights in an iteration, after the step

@@ -3,7 +3,7 @@
 import numpy as np
 
 from kernelff.descriptors.base import species_index
-from kernelff.gradient_block import GradientBlock
+from kernelff.terms.gradient_block import GradientBlock
 
 _CENTRES_PER_BLOCK = 16
 

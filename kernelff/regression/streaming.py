@@ -41,7 +41,7 @@ class Problem:
     Attributes
     ----------
     terms : list
-        Basis functions, see terms.py.
+        Basis functions, see `kernelff.terms`.
     frames : list of ase.Atoms
     targets : list of Targets
     noise : Noise

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.decomposition import PCA
 
-from kernelff.basis_term import BasisTerm
 from kernelff.neighbors import NeighborList
+from kernelff.terms import BasisTerm
 
 _CENTRES_PER_BLOCK = 1024
 _AXES = 2

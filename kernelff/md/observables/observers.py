@@ -16,6 +16,7 @@ from kernelff.md.observables.results import ObservableResult
 from kernelff.md.observables.sample import Watched, sample_of
 from kernelff.md.observables.stress import StressCorrelation
 from kernelff.md.observables.vacf import VACF
+from kernelff.named_arrays import under
 
 OBSERVABLES = {kind.name: kind for kind in (RDF, MSD, VACF, StressCorrelation, HeatFlux, LocalUncertainty)}
 
@@ -93,7 +94,7 @@ class Observers:
     def restore(self, arrays):
         for name, sampler in self.samplers.items():
             prefix = f"{name}."
-            sampler.restore({key.removeprefix(prefix): a for key, a in arrays.items() if key.startswith(prefix)})
+            sampler.restore(under(prefix, arrays))
 
     # ---- what was found -------------------------------------------------------------------------------
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from kernelff.compiled import compile_pairs
 from kernelff.descriptors import descriptor_from_state, descriptor_to_state
 from kernelff.descriptors.base import check_list
-from kernelff.gradient_block import GradientBlock, centre_blocks
 from kernelff.kernels import SquaredExponential
+from kernelff.terms.compiled import compile_pairs
+from kernelff.terms.gradient_block import GradientBlock, centre_blocks
 
 
 class PairTerm:

@@ -1,27 +1,16 @@
-"""Basis functions: what the linear model is linear in.
-
-The local energy is e_i = e0(z_i) + sum_b w_b phi_b(i). A *term* holds a family
-of functions phi_b. Letters: a = centre, p = pair, c = Cartesian, f = feature,
-b = basis function. Every term offers
-
-- ``n_functions``, ``cutoff``, and ``gram()``, the covariance K_MM of its functions, block-diagonal in ``blocks``,
-- ``values(neighbors)`` -> phi_ab and its prior variance, for energies and their sd,
-- ``gradient_blocks(neighbors)`` -> dphi_b(i)/dr_ij block by block, for fitting only,
-- ``evaluate(neighbors, weights)`` -> local energies and pair gradients, for everything else.
-"""
+"""The term of sparse environments, as soap of published GAPs."""
 
 import copy
 from itertools import pairwise
 
 import numpy as np
 
-from kernelff.basis_term import BasisTerm
-from kernelff.compiled import can_compile, compile_environments
 from kernelff.descriptors import descriptor_from_state, descriptor_to_state
-from kernelff.gradient_block import GradientBlock, centre_blocks
 from kernelff.kernels import DotProduct, RadialBasis, squares
-from kernelff.pair_term import PairTerm
+from kernelff.named_arrays import under
 from kernelff.single_precision import check_single, steepest_centre
+from kernelff.terms.compiled import can_compile, compile_environments
+from kernelff.terms.gradient_block import GradientBlock, centre_blocks
 
 _CENTRES_PER_BLOCK = 256
 
@@ -230,14 +219,6 @@ def _kernel_from_state(params):
     return DotProduct(params["zeta"], params.get("constant", 0.0), params.get("normalize", False))
 
 
-_KINDS = {"environment": EnvironmentTerm, "pair": PairTerm, "basis": BasisTerm}
-
-
-def term_from_state(params, arrays):
-    """The term that ``to_state`` described."""
-    return _KINDS[params["kind"]].from_state(params, arrays)
-
-
 def _elements(key):
     """Atomic numbers that a key of sparse points names, ascending."""
     return tuple(sorted(int(z) for z in key)) if isinstance(key, tuple) else (int(key),)
@@ -263,8 +244,3 @@ def _require_disjoint(keys):
     named = [z for key in keys for z in _elements(key)]
     if len(set(named)) < len(named) or (0 in named and len(named) > 1):
         raise ValueError(f"sparse_points: {keys} name an element twice. Use a term for each set.")
-
-
-def under(prefix, arrays):
-    """The arrays whose names begin with `prefix`, without it."""
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

@@ -7,7 +7,8 @@ import numpy as np
 from kernelff.descriptors import descriptor_from_state, descriptor_to_state
 from kernelff.descriptors.moment_potential import BoundMoments
 from kernelff.descriptors.moment_tensors import MomentDescriptor
-from kernelff.gradient_block import GradientBlock
+from kernelff.named_arrays import under
+from kernelff.terms.gradient_block import GradientBlock
 
 _CENTRES_PER_BLOCK = 8  # of the widest loops; derivative rows, some megabytes, are used while they are in the cache
 
@@ -137,5 +138,5 @@ class BasisTerm:
 
     @classmethod
     def from_state(cls, params, arrays):
-        own = {n.removeprefix("descriptor."): a for n, a in arrays.items() if n.startswith("descriptor.")}
-        return cls(descriptor_from_state(params["descriptor"], own), arrays["stds"], arrays.get("families"))
+        descriptor = descriptor_from_state(params["descriptor"], under("descriptor.", arrays))
+        return cls(descriptor, arrays["stds"], arrays.get("families"))
