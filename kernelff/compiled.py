@@ -1,11 +1,13 @@
 """Terms with their weights bound in, as kernels that C runs: local energies and pair gradients in one pass."""
 
+from typing import NamedTuple
+
 import numpy as np
 from ase.data import chemical_symbols
 
 from kernelff._pairs import PairKernel
 from kernelff._soap import GapKernel
-from kernelff.basis.pieces import tabulate_pieces
+from kernelff.basis.pieces import PieceTable, tabulate_pieces
 from kernelff.descriptors import SOAPDescriptor
 from kernelff.kernels import DotProduct
 from kernelff.threads import one_blas_thread
@@ -77,13 +79,58 @@ def compile_environments(term, weights, rows=False):
         return exact if term.precision == "double" else SingleKernel(GapKernel(*plain, single=True), exact)
 
 
-def compile_pairs(term, weights):
+class PairFunctions(NamedTuple):
+    """Basis functions and prior of a PairTerm, as the compiled kernel takes them.
+
+    Attributes
+    ----------
+    powers, scales : ndarray of shape (n_powers,)
+        Of the covariance.
+    points : ndarray of shape (n_powers, n_functions)
+        Sparse distances to each power, by its scale.
+    amplitudes : ndarray of shape (n_functions,)
+        eV^2.
+    cutoff_table : PieceTable
+        Of r times the cutoff of the covariance.
+    variance : float
+        eV^2.
+    constant : float
+        Added to the covariance.
+    """
+
+    powers: np.ndarray
+    scales: np.ndarray
+    points: np.ndarray
+    amplitudes: np.ndarray
+    cutoff_table: PieceTable
+    variance: float
+    constant: float
+
+    @classmethod
+    def of(cls, term):
+        """Those of a term."""
+
+        def cutoff(r):
+            fcut, slope = term.descriptor.covariance_cutoff(r)
+            return r * fcut, fcut + r * slope, np.finfo(float).eps
+
+        powers, scales = np.array(term.kernel.powers, dtype=float), np.array(term.kernel.length_scales, dtype=float)
+        points = term.sparse_points ** powers[:, None] / scales[:, None]
+        variance = term.delta**2
+        amplitudes = variance * term.sparse_cutoffs
+        table = tabulate_pieces(cutoff, _breaks(term.descriptor))
+        return cls(powers, scales, points, amplitudes, table, variance, float(term.kernel.constant))
+
+
+def compile_pairs(term, weights, rows=False):
     """Kernel of a PairTerm; it knows elements by their atomic numbers.
 
     Parameters
     ----------
     term : PairTerm
     weights : ndarray of shape (n_functions,)
+    rows : bool
+        Whether the kernel shall give the basis functions too.
 
     Returns
     -------
@@ -96,12 +143,16 @@ def compile_pairs(term, weights):
         f, slope, rounding = term.profile(r, weights)
         return tuple(found.astype(float) for found in (r * f, f + r * slope, r * rounding))
 
-    descriptor = term.descriptor
     singular = any(power < 1 or not float(power).is_integer() for power in term.kernel.powers)
+    row_of, table_of = _rows_of(term.descriptor)
+    table = tabulate_pieces(profile, _breaks(term.descriptor), _ROUGH if singular else 0.0)
+    return PairKernel(row_of, table_of, [table], functions=PairFunctions.of(term) if rows else None)
+
+
+def _breaks(descriptor):
+    """0, kink and end of the cutoff, Å."""
     kink = descriptor.cutoff - descriptor.cutoff_width
-    breaks = [0.0, kink, descriptor.cutoff] if kink > 0 else [0.0, descriptor.cutoff]
-    row_of, table_of = _rows_of(descriptor)
-    return PairKernel(row_of, table_of, [tabulate_pieces(profile, breaks, _ROUGH if singular else 0.0)])
+    return [0.0, kink, descriptor.cutoff] if kink > 0 else [0.0, descriptor.cutoff]
 
 
 def _rows_of(descriptor):
