@@ -78,6 +78,9 @@ class Simulation:
         try:
             state = self._begin(found)
             return self._loop(state, progress)
+        except (MDStopped, KeyboardInterrupt) as stop:
+            self._keep_observed(stop)
+            raise
         except OSError as error:
             raise OSError(self._told(error)) from error
         finally:
@@ -165,7 +168,7 @@ class Simulation:
                 raise self._with_last_frame(hot)
         if "trajectory" in self.files and step % self.every[0] == 0:
             self.files["trajectory"].write_frame(self.frame())
-        self.observers.sample(self.system)
+        self.observers.sample(self.system, self.watch)
 
     def _save(self):
         sizes = {name: file.settle() for name, file in self.files.items()}
@@ -233,6 +236,16 @@ class Simulation:
                 _close(file)
         reason.args = (f"{reason}{kept}",)
         return reason
+
+    def _keep_observed(self, stop):
+        """What was observed until the run stopped, into its files and with an MDStopped."""
+        try:
+            found = self.observers.keep(self.system.step) if self.system is not None else {}
+            where = f" What was observed is in {self.observers.path}." if found and self.observers.path else ""
+        except OSError as error:
+            found, where = {}, f" What was observed is lost: {error}"
+        if isinstance(stop, MDStopped):
+            stop.observables, stop.args = found, (f"{stop}{where}",)
 
     def _told(self, error):
         path = error.filename or ", ".join(str(file.path) for file in self.files.values())
