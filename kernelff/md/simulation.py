@@ -9,6 +9,7 @@ import numpy as np
 from ase import Atoms, units
 
 from kernelff._md import Stopped
+from kernelff.checks import require_path
 from kernelff.md.checkpoint import MDCheckpoint, fingerprint
 from kernelff.md.files import THERMO, ExtendedXYZ, read_thermo, thermo_file, thermo_line, trajectory_file
 from kernelff.md.guards import MDStopped, explained, pressure_of, temperature_limit, too_hot
@@ -51,6 +52,9 @@ class Simulation:
             self.exact, self.parts = self.parts, parts_of(potential.with_precision("single"))
         self.offset = float(sum(self.parts.e0.get(int(z), 0.0) for z in atoms.numbers))
         self.freedom = freedom_of(self.atoms, settings)
+        require_path("trajectory", trajectory, "run.xyz")
+        require_path("thermo", thermo, "run.csv")
+        require_path("checkpoint", checkpoint, "run.checkpoint")
         self.files = {} if trajectory is None else {"trajectory": trajectory_file(trajectory)}
         self.files |= {} if thermo is None else {"thermo": thermo_file(thermo, self.columns)}
         self.observers = observers or Observers()

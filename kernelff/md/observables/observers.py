@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kernelff.checks import require_whole
+from kernelff.checks import require_path, require_whole
 from kernelff.io.safe_file import write_whole
 from kernelff.md.observables.heat_flux import HeatFlux
 from kernelff.md.observables.local_energy import LocalUncertainty
@@ -52,6 +52,7 @@ class Observers:
             raise ValueError(f"observe: {names} has an observable twice. Give each once.")
         if path is not None and not names:
             raise ValueError(f"observables: nothing to write to {str(path)!r}. Say what: observe=['rdf', 'msd'].")
+        require_path("observables", path, "run.observables.json")
         if path is not None and (Path(path).suffix != ".json" or not Path(path).parent.is_dir()):
             raise ValueError(f"observables: {str(path)!r} must end in .json, in a folder that exists.")
         self.first, self.path, self.samplers = int(first), None if path is None else Path(path), {}
