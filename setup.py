@@ -28,6 +28,8 @@ MD = [f"ext/md{part}.h" for part in ("", "_private", "_team", "_list", "_forces"
     "ext/md_uncertainty.h",
     "ext/uncertainty.h",
     "ext/uncertainty.pxi",
+    "ext/md.pxi",
+    "ext/centre_term.pxi",
     "ext/philox.h",
     "ext/block.h",
     "ext/forces.h",
@@ -41,7 +43,7 @@ LOOPS = {
     "kernelff._symmetry": ["ext/symmetry.c", "ext/symmetry.h", *SHARED],
     "kernelff._moments": [*MOMENTS, "ext/moments_potential.c", *POTENTIAL, *SHARED],
     "kernelff._pairs": ["ext/pair_tables.c", *PAIRS, *SHARED],
-    "kernelff._forces": ["ext/forces.c", "ext/forces.h", "ext/block.h", *UNCERTAINTY, *SHARED],
+    "kernelff._forces": ["ext/forces.c", "ext/forces.h", "ext/block.h", "ext/centre_term.pxi", *UNCERTAINTY, *SHARED],
     "kernelff._uncertainty": ["ext/uncertainty.c", *UNCERTAINTY, *GAP, *SOAP, *SHARED],
     "kernelff._md": ["ext/md.c", *MD, *SHARED],
 }

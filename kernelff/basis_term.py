@@ -4,6 +4,7 @@ import copy
 
 import numpy as np
 
+from kernelff.compiled import kept_kernel
 from kernelff.descriptors import descriptor_from_state, descriptor_to_state
 from kernelff.descriptors.moment_potential import BoundMoments
 from kernelff.descriptors.moment_tensors import MomentDescriptor
@@ -118,11 +119,7 @@ class BasisTerm:
         """
         if not isinstance(self.descriptor, MomentDescriptor):
             return None
-        bound = self._bound  # one look: another thread may put another pair there
-        fits = bound is not None and np.array_equal(bound[0], weights)
-        if not fits or (rows and bound[1].row_kernel is None):
-            bound = self._bound = (np.array(weights), BoundMoments(self.descriptor, weights, self.precision, rows))
-        return bound[1]
+        return kept_kernel(self, _bind, weights, rows)
 
     def evaluate_by_parts(self, neighbors, weights):
         """`evaluate` for any descriptor: features, then their adjoint."""
@@ -139,3 +136,7 @@ class BasisTerm:
     def from_state(cls, params, arrays):
         own = {n.removeprefix("descriptor."): a for n, a in arrays.items() if n.startswith("descriptor.")}
         return cls(descriptor_from_state(params["descriptor"], own), arrays["stds"], arrays.get("families"))
+
+
+def _bind(term, weights, rows):
+    return BoundMoments(term.descriptor, weights, term.precision, rows)

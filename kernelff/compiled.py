@@ -10,6 +10,7 @@ from kernelff._soap import GapKernel
 from kernelff.basis.pieces import PieceTable, tabulate_pieces
 from kernelff.descriptors import SOAPDescriptor
 from kernelff.kernels import DotProduct
+from kernelff.single_precision import BothPrecisions
 from kernelff.threads import one_blas_thread
 
 _N_ELEMENTS = len(chemical_symbols)
@@ -27,32 +28,34 @@ def can_compile(descriptor, kernel):
     return plain and isinstance(descriptor, SOAPDescriptor)
 
 
-class SingleKernel:
-    """The kernel of a term in single precision, and the one in double precision that it is judged by.
-
-    Attributes
-    ----------
-    kernel, exact : CentreKernel
-    row_kernel : CentreKernel or None
-        `exact`, where that gives basis functions: they are too large for single precision.
-    """
+class SingleKernel(BothPrecisions):
+    """The kernel of a term in single precision, and the one in double precision that it is judged by."""
 
     def __init__(self, kernel, exact):
         self.kernel, self.exact, self.row_kernel = kernel, exact, exact.row_kernel
 
-    @property
-    def address(self):
-        """Of the kernel in single precision, as CentreKernel."""
-        return self.kernel.address
-
-    @property
-    def n_elements(self):
-        """Elements are numbers below this."""
-        return self.kernel.n_elements
-
     def evaluate(self, *arguments):
         """As CentreKernel."""
         return self.kernel.evaluate(*arguments)
+
+
+def kept_kernel(term, compile_term, weights, rows):
+    """The kernel that a term keeps as `_bound`, until other weights come or basis functions that it does not give.
+
+    Parameters
+    ----------
+    term : EnvironmentTerm, PairTerm or BasisTerm
+    compile_term : callable
+        (term, weights, rows) -> kernel with `row_kernel`.
+    weights : ndarray of shape (n_functions,)
+    rows : bool
+        Whether `row_kernel` is wanted.
+    """
+    bound = term._bound  # one look: another thread may put another pair there
+    fits = bound is not None and np.array_equal(bound[0], weights)
+    if not fits or (rows and bound[1].row_kernel is None):
+        bound = term._bound = (np.array(weights), compile_term(term, weights, rows))
+    return bound[1]
 
 
 def compile_environments(term, weights, rows=False):

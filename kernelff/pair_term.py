@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kernelff.compiled import compile_pairs
+from kernelff.compiled import compile_pairs, kept_kernel
 from kernelff.descriptors import descriptor_from_state, descriptor_to_state
 from kernelff.descriptors.base import check_list
 from kernelff.gradient_block import GradientBlock, centre_blocks
@@ -87,11 +87,7 @@ class PairTerm:
 
         With `rows` it has a `row_kernel`, itself, which gives the basis functions in the same pass.
         """
-        bound = self._bound  # one look: another thread may put another pair there
-        fits = bound is not None and np.array_equal(bound[0], weights)
-        if not fits or (rows and bound[1].row_kernel is None):
-            bound = self._bound = (np.array(weights), compile_pairs(self, weights, rows))
-        return bound[1]
+        return kept_kernel(self, compile_pairs, weights, rows)
 
     def profile(self, r, weights):
         """What a neighbour at r (n,) adds to the energy of its centre, eV, the slope, and the rounding of the first."""

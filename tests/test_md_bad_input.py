@@ -7,9 +7,8 @@ import re
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.build import bulk
 from ase.io import read, write
-from labelled import emt_frames
+from labelled import copper, emt_frames
 from typer.testing import CliRunner
 
 import kernelff as kff
@@ -31,12 +30,6 @@ def model(potential, tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "cu.kff"
     write_potential(path, potential, "test")
     return path
-
-
-def copper():
-    atoms = bulk("Cu", cubic=True).repeat(2)
-    atoms.rattle(0.05, seed=0)
-    return atoms
 
 
 def command(*arguments):

@@ -9,7 +9,7 @@ import pytest
 from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.io import write
-from labelled import emt_frames, small_model
+from labelled import copper, emt_frames, small_model
 from typer.testing import CliRunner
 
 import kernelff as kff
@@ -29,12 +29,6 @@ ALL = [
 @pytest.fixture(scope="module")
 def potential():
     return small_model(n_jobs=1).fit(emt_frames(8, 0)).potential_
-
-
-def copper():
-    atoms = bulk("Cu", cubic=True).repeat(2)
-    atoms.rattle(0.05, seed=0)
-    return atoms
 
 
 def same(one, two):

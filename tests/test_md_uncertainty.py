@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from ase.build import bulk
 from ase.io import read, write
-from labelled import emt_frames, small_model, small_soap
+from labelled import copper, emt_frames, small_model, small_soap
 from typer.testing import CliRunner
 
 import kernelff as kff
@@ -55,12 +55,6 @@ def with_distances(frames):
 def mtp(frames):
     potential = kff.MTP(level=8, cutoff=4.0, n_jobs=1).fit(frames).potential_
     return potential.with_active_set(kff.ActiveSet.select(potential, frames))
-
-
-def copper():
-    atoms = bulk("Cu", cubic=True).repeat(2)
-    atoms.rattle(0.05, seed=0)
-    return atoms
 
 
 def expected_numbers(potential, atoms, kind):
