@@ -28,19 +28,22 @@ MD = [f"ext/md{part}.h" for part in ("", "_private", "_team", "_list", "_forces"
     "ext/md_uncertainty.h",
     "ext/uncertainty.h",
     "ext/uncertainty.pxi",
+    "ext/md.pxi",
+    "ext/centre_term.pxi",
     "ext/philox.h",
     "ext/block.h",
     "ext/forces.h",
 ]
 POTENTIAL = [f"ext/moments_{part}" for part in ("potential.h", "slots.h", "pull.h", "potential.pxi")]
+PAIRS = ["ext/pair_tables.h", "ext/pair_rows.h", "ext/pair_tables.pxi"]
 UNCERTAINTY = ["ext/uncertainty.h", "ext/uncertainty.pxi"]
 # module -> its sources, then what these include
 LOOPS = {
     "kernelff._soap": ["ext/soap.c", "ext/gap.c", *SOAP, *GAP, *SHARED],
     "kernelff._symmetry": ["ext/symmetry.c", "ext/symmetry.h", *SHARED],
     "kernelff._moments": [*MOMENTS, "ext/moments_potential.c", *POTENTIAL, *SHARED],
-    "kernelff._pairs": ["ext/pair_tables.c", "ext/pair_tables.h", "ext/pair_tables.pxi", *SHARED],
-    "kernelff._forces": ["ext/forces.c", "ext/forces.h", "ext/block.h", *UNCERTAINTY, *SHARED],
+    "kernelff._pairs": ["ext/pair_tables.c", *PAIRS, *SHARED],
+    "kernelff._forces": ["ext/forces.c", "ext/forces.h", "ext/block.h", "ext/centre_term.pxi", *UNCERTAINTY, *SHARED],
     "kernelff._uncertainty": ["ext/uncertainty.c", *UNCERTAINTY, *GAP, *SOAP, *SHARED],
     "kernelff._md": ["ext/md.c", *MD, *SHARED],
 }

@@ -6,17 +6,10 @@ from kernelff._soap import chosen_isa
 
 include "centres.pxi"
 include "uncertainty.pxi"
+include "centre_term.pxi"
 
 
 cdef extern from "forces.h":
-    ctypedef struct centre_term:
-        const centre_kernel *kernel
-        const void *plan
-        double reach
-        const centre_kernel *row_kernel
-        const void *row_plan
-        int64_t column
-
     ctypedef struct force_sums:
         double *energies
         double *forces
@@ -66,7 +59,8 @@ def forces_of_list(kernels, const int64_t[::1] first, const int64_t[::1] j, cons
     Returns
     -------
     energies (n_atoms,), forces (n_atoms, 3), virial (3, 3) = -dE/dstrain, not symmetrised, virials of the atoms (n_atoms,
-    3, 3) or None, the centre of the largest component of a pair gradient or -1, numbers (n_measures, n_atoms), and the sum of all rows (n_functions,).
+    3, 3) or None, the centre of the largest component of a pair gradient or -1, numbers (n_measures, n_atoms), and the sum
+    of all rows (n_functions,).
 
     Raises
     ------

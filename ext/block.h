@@ -100,8 +100,7 @@ INLINE void add_pair_of_block(const pair_block *b, int64_t k, vec *f, vec *viria
 }
 
 /* Forces on both atoms of every pair, four numbers a row; on request -dE/dstrain, and (not NULL) the part of it that every
- * neighbour has, [][3] rows. Pairs add to two sums in turns: one
- * would have to wait for itself. */
+ * neighbour has, [][3] rows. Pairs add to two sums in turns: one would have to wait for itself. */
 INLINE void scatter(const pair_block *block, vec *f, double *virial, vec *virials, const int want_virial)
 {
     const pair_block b = *block;

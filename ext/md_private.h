@@ -35,7 +35,7 @@ typedef struct {
     int32_t *block_species, *block_other;
     double *block_vectors, *block_gradients, *block_energies;
     void *scratch;
-    double *rows_of_block, *priors;  /* [BLOCK][n_functions]; [3][BLOCK] priors, energies that are not wanted, numbers */
+    double *rows_of_block, *priors;  /* [BLOCK][n_functions]; [2][BLOCK] priors, then energies that are not wanted or numbers */
     void *row_scratch;
     vec *forces;                     /* [n], of rank 0 those of the system */
     vec *virials;                    /* [n][3] likewise, once they have been asked for */

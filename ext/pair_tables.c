@@ -1,14 +1,10 @@
 /* Pair energies from tables, compiled once per instruction set with -DISA=... -DLANES=...
- * Scalar: a few nanoseconds a pair, where the terms beside it take twenty to four hundred. */
+ * Energies and gradients are scalar: a few nanoseconds a pair, where the terms beside it take twenty to four hundred. */
 #include "pair_tables.h"
 
-#include <math.h>
-#include <stddef.h>
+#include "lanes.h"
 
-#define JOIN_(a, b) a##b
-#define JOIN(a, b) JOIN_(a, b)
-#define TEXT_(a) #a
-#define TEXT(a) TEXT_(a)
+#define SQUARE(a) ((a) * (a))
 
 /* g / r and its slope; 0 from the last segment on. */
 static inline double look_up(const pair_plan *plan, int32_t table, double r, double *slope)
@@ -29,6 +25,8 @@ static inline double look_up(const pair_plan *plan, int32_t table, double r, dou
     *slope = -over * (dg * s->rate + g * over);
     return g * over;
 }
+
+#include "pair_rows.h"
 
 static void evaluate(const void *of, const centre_pairs *pairs, void *scratch, double *energies, double *gradients)
 {
@@ -59,8 +57,24 @@ static void evaluate(const void *of, const centre_pairs *pairs, void *scratch, d
 
 static int64_t scratch_size(const void *plan, int64_t most_pairs)
 {
-    (void)plan, (void)most_pairs;
-    return 64;
+    return neighbour_space(&((const pair_plan *)plan)->functions, most_pairs);
 }
 
-const centre_kernel JOIN(pair_loops_, ISA) = {TEXT(ISA), LANES, scratch_size, evaluate, NULL, NULL};
+static int64_t n_functions(const void *plan) { return ((const pair_plan *)plan)->functions.n; }
+
+static void evaluate_rows(const void *of, const centre_pairs *pairs, void *scratch, double *energies, double *gradients,
+                          double *rows, int64_t stride, double *priors)
+{
+    const pair_plan *plan = of;
+    evaluate(plan, pairs, scratch, energies, gradients);
+    for (int64_t i = pairs->start; i < pairs->stop; i++) {
+        int64_t most = padded(pairs->first[i + 1] - pairs->first[i]);
+        pair_neighbours own = {.stride = most, .fcut = scratch, .x = (double *)scratch + most};
+        gather(plan, pairs, i, &own);
+        store_functions(&plan->functions, &own, rows + (i - pairs->start) * stride);
+        if (priors)
+            priors[i - pairs->start] += prior_of(&plan->functions, &own);
+    }
+}
+
+const centre_kernel JOIN(pair_loops_, ISA) = {TEXT(ISA), LANES, scratch_size, evaluate, n_functions, evaluate_rows};

@@ -148,7 +148,7 @@ class Potential(ErrorBars):
         kernels, others = [], []
         for term, columns in zip(self.terms, self._columns, strict=True):
             weights = self.weights[columns]
-            kernel = term.compiled(weights) if hasattr(term, "compiled") else None
+            kernel = term.compiled(weights)
             if kernel is None:
                 others.append(partial(term.evaluate, weights=weights))
             else:

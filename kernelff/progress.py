@@ -2,6 +2,7 @@
 
 from contextlib import contextmanager
 
+import numpy as np
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -18,14 +19,21 @@ def as_callback(progress, title, unit="rows"):
 
     Parameters
     ----------
-    progress : bool or callable
+    progress : bool, callable or None
         True opens a bar on the terminal for the duration of the context.
     title : str
     unit : str
         What is counted.
+
+    Raises
+    ------
+    ValueError
+        For anything else.
     """
-    if progress is not True:
-        yield (lambda done, total, note="": progress(done, total)) if progress else None
+    if not (callable(progress) or progress is None or isinstance(progress, (bool, np.bool_))):
+        raise ValueError(f"progress: must be True, False or a function (done, total), got {progress!r}.")
+    if callable(progress) or not progress:
+        yield (lambda done, total, note="": progress(done, total)) if callable(progress) else None
         return
     columns = (
         TextColumn("{task.description}"),

@@ -7,6 +7,28 @@ PRECISIONS = ("double", "single")
 _CHECKED = 16  # centres of every call
 
 
+class BothPrecisions:
+    """What of a term's compiled kernel is the same in either precision.
+
+    Attributes
+    ----------
+    kernel, exact : CentreKernel
+        The one that runs, and the one in double precision: the same, if it runs in that.
+    row_kernel : CentreKernel or None
+        `exact`, where that gives basis functions: they are too large for single precision.
+    """
+
+    @property
+    def address(self):
+        """Where C finds the centre_kernel that runs and its plan; elements are atomic numbers."""
+        return self.kernel.address
+
+    @property
+    def n_elements(self):
+        """Elements are numbers below this."""
+        return self.kernel.n_elements
+
+
 def is_single(kernel):
     """Whether a compiled kernel has another one in double precision that it is judged by."""
     return getattr(kernel, "exact", None) is not getattr(kernel, "kernel", None)

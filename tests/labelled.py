@@ -34,6 +34,13 @@ def gas_frames(n, seed):
     return frames
 
 
+def copper():
+    """32 atoms, rattled, as a start of dynamics."""
+    atoms = bulk("Cu", cubic=True).repeat(2)
+    atoms.rattle(0.05, seed=0)
+    return atoms
+
+
 def label(atoms, keep=("energy", "forces", "stress")):
     """The frame with EMT labels attached."""
     atoms.calc = EMT()

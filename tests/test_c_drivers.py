@@ -9,5 +9,6 @@ def test_c_without_python():
     done = subprocess.run([Path(__file__).parent / "c_driver" / "run"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("ranges agree") >= 4 and done.stdout.count("pairs agree") >= 1
+    assert done.stdout.count("rows of pairs agree") >= 1
     assert done.stdout.count("in single precision") >= 3 and done.stdout.count("ok: constant energy") >= 1
     assert done.stdout.count("ok: a limit on uncertainties") >= 1

@@ -12,6 +12,7 @@ from labelled import emt_frames, small_model
 from systems import frame
 
 import kernelff as kff
+from kernelff._pairs import PairKernel
 from kernelff._uncertainty import RowMeasure, available_isas
 from kernelff.assembly import local_values
 from kernelff.descriptors import SOAPDescriptor
@@ -143,11 +144,55 @@ def test_a_fitted_model():
     agree(potential, emt_frames(1, 9)[0], rtol=1e-7)
 
 
+def pair_term(pair=None, n_sparse=20, scale=1.0, constant=0.0, powers=(1.0,)):
+    descriptor = kff.PairDistances(5.0, 0.6, pair).build()
+    kernel = kff.kernels.SquaredExponential(scale, constant, powers)
+    return PairTerm(descriptor, kernel, 1.5, np.linspace(1.5, 5.0, n_sparse), np.linspace(1.0, 0.4, n_sparse))
+
+
+@pytest.mark.parametrize("isa", available_isas())
+@pytest.mark.parametrize("pair", [None, (14, 14), (6, 14), (0, 8)], ids=str)
+def test_pair_terms(pair, isa, monkeypatch):
+    monkeypatch.setattr("kernelff.compiled.PairKernel", lambda *args, **kwargs: PairKernel(*args, isa=isa, **kwargs))
+    compiled = agree(potential_of(pair_term(pair)), alloy())
+    beside = agree(potential_of(environment_term(), pair_term(pair), pair_term((6, 6), 9)), alloy())
+    assert (beside.novelty > 1e-3).all()
+    if pair == (14, 14):
+        others = alloy().numbers != 14
+        assert not compiled.energies_std[others].any() and (compiled.novelty[others] == 1.0).all()
+
+
+@pytest.mark.parametrize("n_sparse", [1, 2, 8, 50])
+@pytest.mark.parametrize("scale, constant, powers", [(0.8, 0.3, (1.0,)), ((0.9, 0.4), 0.0, (-1.0, 2.5))])
+def test_rows_of_pair_terms(n_sparse, scale, constant, powers):
+    """Fifty functions are all but alike: what a table of each would lose shows in the standard deviations."""
+    term, weights = pair_term(None, n_sparse, scale, constant, powers), np.ones(n_sparse)
+    agree(potential_of(term), alloy())
+    phi, prior = term.values(kff.NeighborList.from_atoms(alloy(), term.cutoff))
+    plain, rows = term.compiled(weights), np.full((len(phi), n_sparse + 2), 7.0)
+    assert plain.row_kernel is None and plain.n_functions == 0
+    energies, gradients, found = term.compiled(weights, rows=True).evaluate_rows(
+        *arguments(term, alloy()), 0, len(phi), rows, 1
+    )
+    np.testing.assert_allclose(rows[:, 1:-1], phi, rtol=0, atol=1e-12 * phi.max())
+    np.testing.assert_allclose(found, prior, rtol=1e-12)
+    assert (rows[:, [0, -1]] == 7.0).all()
+    alone = plain.evaluate(*arguments(term, alloy()), 0, len(phi))
+    assert np.array_equal(energies, alone[0]) and np.array_equal(gradients, alone[1])
+
+
+def test_pair_terms_without_neighbours():
+    found = agree(potential_of(pair_term(), environment_term()), Atoms("Si2C", [[0, 0, 0], [0, 0, 2.1], [0, 0, 9.0]]))
+    assert (found.energies_std > 0).all()
+    alone = kff.Potential([pair_term()], np.ones(20), {6: 0.0, 14: 0.0}, posterior_of([pair_term()]))
+    found = alone.uncertainty(Atoms("C"), derivatives=False)
+    assert found.energies_std == [0.0] and found.novelty == [1.0] and found.energy_std == 0.0
+
+
 def test_what_has_no_compiled_rows_goes_through_numpy():
-    pair = PairTerm(kff.PairDistances(4.0).build(), kff.kernels.SquaredExponential(1.0), 0.5, np.linspace(2.0, 4.0, 5))
     other = environment_term((0,))
     radial = EnvironmentTerm(other.descriptor, RadialBasis(0.5), 1.0, other.sparse_points)
-    for terms in ([environment_term(), pair], [radial]):
+    for terms in ([environment_term(), radial], [radial]):
         potential = potential_of(*terms)
         assert LocalPass.of(potential, ("std",)) is None
         expected = potential.posterior.local(terms, alloy())

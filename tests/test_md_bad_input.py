@@ -7,9 +7,8 @@ import re
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.build import bulk
 from ase.io import read, write
-from labelled import emt_frames
+from labelled import copper, emt_frames
 from typer.testing import CliRunner
 
 import kernelff as kff
@@ -31,12 +30,6 @@ def model(potential, tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "cu.kff"
     write_potential(path, potential, "test")
     return path
-
-
-def copper():
-    atoms = bulk("Cu", cubic=True).repeat(2)
-    atoms.rattle(0.05, seed=0)
-    return atoms
 
 
 def command(*arguments):
@@ -120,6 +113,14 @@ def test_starts_that_explode(atoms, settings, reason, potential, tmp_path):
     "settings, message",
     [
         ({"steps": -1}, "steps: must be a whole number >= 0"),
+        ({"trajectory": 5}, "trajectory: must be a path such as 'run.xyz', or None, got 5"),
+        ({"trajectory": b"run.xyz"}, "trajectory: must be a path"),
+        ({"thermo": True}, "thermo: must be a path such as 'run.csv', or None, got True"),
+        ({"thermo": "run\0.csv"}, "thermo: must be a path"),
+        ({"checkpoint": ["run.checkpoint"]}, "checkpoint: must be a path"),
+        ({"observe": "rdf", "observables": 3.0}, "observables: must be a path such as 'run.observables.json'"),
+        ({"progress": 5}, r"progress: must be True, False or a function \(done, total\), got 5"),
+        ({"progress": "yes"}, "progress: must be True"),
         ({"steps": "100"}, "steps: must be a whole number"),
         ({"steps": None}, "steps: must be a whole number"),
         ({"steps": 10**21}, "steps: must be a whole number"),

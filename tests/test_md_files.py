@@ -10,7 +10,7 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 from ase.io import read, write
-from labelled import emt_frames, small_model
+from labelled import copper, emt_frames, small_model
 from typer.testing import CliRunner
 
 import kernelff as kff
@@ -33,12 +33,6 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def potential(folder):
     return kff.load(folder / "cu.kff")
-
-
-def copper():
-    atoms = bulk("Cu", cubic=True).repeat(2)
-    atoms.rattle(0.05, seed=0)
-    return atoms
 
 
 def command(*arguments):

@@ -2,17 +2,23 @@
 
 import json
 import re
+import warnings
 
 import numpy as np
 import pytest
 from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.io import write
-from labelled import emt_frames, small_model
+from labelled import copper, emt_frames, small_model
 from typer.testing import CliRunner
 
 import kernelff as kff
+from kernelff.checks import SettingsWarning
 from kernelff.cli import app
+from kernelff.md.guards import MDStopped
+from kernelff.md.observables import Observers
+from kernelff.md.observables.correlator import MultipleTau
+from kernelff.md.settings import MDSettings
 
 ALL = [
     kff.md.RDF(cutoff=5.0, bins=50, every=10), "msd", kff.md.VACF(window=30.0), "stress", "heat_flux",
@@ -23,12 +29,6 @@ ALL = [
 @pytest.fixture(scope="module")
 def potential():
     return small_model(n_jobs=1).fit(emt_frames(8, 0)).potential_
-
-
-def copper():
-    atoms = bulk("Cu", cubic=True).repeat(2)
-    atoms.rattle(0.05, seed=0)
-    return atoms
 
 
 def same(one, two):
@@ -159,6 +159,103 @@ def test_bad_arguments(arguments, message, potential):
         kff.md.run(copper(), potential, temperature=300, steps=10, **arguments)
 
 
+def test_intervals_of_their_own(potential):
+    """What swings is seen every 4 fs at most, unless somebody says otherwise."""
+    names = ["rdf", "msd", "vacf", "stress", "heat_flux", "uncertainty"]
+
+    def seen(timestep=1.0, **others):
+        settings = MDSettings.checked("nve", timestep=timestep, **others)
+        return [one.every for one in Observers(names, settings=settings).chosen]
+
+    assert seen() == [100, 10, 4, 4, 4, 100]
+    assert seen(0.3)[2:5] == [13] * 3 and seen(2.0)[2:5] == [2] * 3 and seen(0.1)[2:5] == [40] * 3
+    assert seen(4.0)[2:5] == [1] * 3 and seen(7.0)[2:5] == [1] * 3
+    assert seen(uncertainty="std", uncertainty_every=7)[-1] == 7 and seen(uncertainty="novelty")[-1] == 100
+    assert [one.every for one in Observers([*names[:2], kff.md.VACF(every=3)], 5).chosen] == [50, 5, 3]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run = kff.md.run(copper(), potential, temperature=300, timestep=2.0, steps=20, observe=["vacf", "stress"])
+    assert [found.resolution_fs for found in run.observables.values()] == [4.0, 4.0]
+    for settings in ({"observe_every": 6}, {"timestep": 6.0}):
+        with pytest.warns(SettingsWarning, match="vacf sees velocities every 6 fs"):
+            kff.md.run(copper(), potential, temperature=10, steps=2, observe="vacf", **settings)
+
+
+def test_the_run_has_its_own_standard_deviations(potential, monkeypatch):
+    settings = {"temperature": 300, "timestep": 2.0, "steps": 40, "observe": "uncertainty"}
+    alone = kff.md.run(copper(), potential, **settings, observe_every=1).observables["uncertainty"]
+    asked = []
+    local = type(potential).uncertainty
+    monkeypatch.setattr(type(potential), "uncertainty", lambda *a, **k: asked.append(1) or local(*a, **k))
+    settings |= {"uncertainty": "std", "uncertainty_every": 10}
+    own = kff.md.run(copper(), potential, **settings).observables["uncertainty"]
+    assert len(asked) == 1 and own.n_samples == 5  # whether there are any
+    for column, values in own.columns.items():
+        np.testing.assert_allclose(values, alone.columns[column], rtol=1e-6)
+    between = kff.md.run(copper(), potential, **(settings | {"observe": kff.md.LocalUncertainty(every=4)}))
+    assert between.observables["uncertainty"].n_samples == 11 and len(asked) == 2 + 8  # 0, 20 and 40 are there
+
+
+# ---- runs that stop ---------------------------------------------------------------------------------
+
+
+HEATED = {
+    "temperature": (300, 3000), "timestep": 2.0, "steps": 2000, "thermostat_time": 50, "max_temperature": 900,
+    "thermo_every": 50,
+}  # fmt: skip
+
+
+def test_a_guard_rail_leaves_what_was_observed(potential, tmp_path):
+    path = tmp_path / "run.observables.json"
+    names = ["msd", "vacf", "rdf"]
+    with pytest.raises(MDStopped, match=rf"What was observed is in {path}\.") as stopped:
+        kff.md.run(copper(), potential, "bussi", observe=names, observables=path, **HEATED)
+    step, data = stopped.value.step, json.loads(path.read_text())
+    assert 100 < step < 2000 and list(data) == list(stopped.value.observables) == names
+    for name, found in stopped.value.observables.items():
+        assert found.stopped_at == data[name]["stopped_at"] == step
+        assert found.n_samples == data[name]["n_samples"] == (step - 1) // {"msd": 10, "vacf": 2, "rdf": 100}[name] + 1
+        assert data[name]["remarks"][0].startswith(f"The run stopped at step {step}: ")
+        assert (tmp_path / f"run.{name}.png").stat().st_size > 10_000
+    with pytest.raises(MDStopped) as stopped:
+        kff.md.run(copper(), potential, max_force=1e-3, observe="msd", observables=tmp_path / "start.json")
+    assert stopped.value.observables == {} and not (tmp_path / "start.json").exists()
+
+
+def test_control_c_leaves_what_was_observed(potential, tmp_path):
+    path = tmp_path / "run.observables.json"
+    settings = {"temperature": 300, "steps": 400, "observe": ["stress"], "observables": path, "checkpoint_every": 50}
+
+    def stop(done, steps):
+        if done > 130:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        kff.md.run(copper(), potential, **settings, progress=stop)
+    part = json.loads(path.read_text())["stress"]
+    assert 130 < part["stopped_at"] < 400 and part["n_samples"] == part["stopped_at"] // 4 + 1
+    whole = kff.md.run(copper(), potential, **settings).observables
+    data = json.loads(path.read_text())["stress"]
+    assert data["stopped_at"] is None and data["n_samples"] == 101 and "stopped" not in " ".join(data["remarks"])
+    other = settings | {"observables": tmp_path / "other.json"}
+    assert same(whole, kff.md.run(copper(), potential, **other).observables)
+
+
+def test_control_c_in_the_middle_of_a_sample(potential, tmp_path, monkeypatch):
+    """Sums that are half made are not shown."""
+    path = tmp_path / "run.json"
+    monkeypatch.setattr(MultipleTau, "add", lambda self, vector: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        kff.md.run(copper(), potential, temperature=300, steps=40, observe=["msd", "stress"], observables=path)
+    assert not path.exists()
+
+
+def test_a_full_disk_does_not_hide_why_a_run_stopped(potential, tmp_path, monkeypatch):
+    monkeypatch.setattr(Observers, "write", lambda self, found: (_ for _ in ()).throw(OSError(28, "No space left")))
+    with pytest.raises(MDStopped, match=r"The run stopped after step .* What was observed is lost: .*No space left"):
+        kff.md.run(copper(), potential, "bussi", observe="msd", observables=tmp_path / "run.json", **HEATED)
+
+
 def test_what_a_frame_or_a_potential_does_not_have(potential):
     cluster = copper()
     cluster.pbc = False
@@ -179,9 +276,17 @@ def test_command(potential, tmp_path):
     write(tmp_path / "cell.xyz", bulk("Cu", cubic=True))
     arguments = ["md", tmp_path / "cu.kff", tmp_path / "cell.xyz", "--repeat", "2,2,2", "--ensemble", "nve"]
     arguments += ["--temperature", "300", "--steps", "60", "-o", tmp_path / "run.xyz"]
-    arguments += ["--observe", "rdf, heat-flux", "--observe-every", "2", "--observe-from", "20"]
+    arguments += ["--observe", "rdf, heat-flux:5, msd", "--observe-every", "2", "--observe-from", "20"]
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     output = re.sub(r"\s+", " ", result.output)
     assert result.exit_code == 0 and "neighbours of Cu: Cu 12" in output and "run.*.png" in output
     assert "heat_flux: " in output and (tmp_path / "run.rdf.png").exists()
-    assert json.loads((tmp_path / "run.observables.json").read_text())["heat_flux"]["n_samples"] == 21
+    data = json.loads((tmp_path / "run.observables.json").read_text())
+    assert [data[name]["n_samples"] for name in ("rdf", "heat_flux", "msd")] == [3, 9, 21]
+    for wrong, message in (
+        ("vacf:x", "a whole number of steps"),
+        ("vacf:0", "as in vacf:2"),
+        ("colour:3", "must be of"),
+    ):
+        result = CliRunner().invoke(app, [str(a) for a in (*arguments, "--restart", "--observe", wrong)])
+        assert result.exit_code == 1 and message in re.sub(r"\s+", " ", result.output)

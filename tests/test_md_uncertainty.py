@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from ase.build import bulk
 from ase.io import read, write
-from labelled import emt_frames, small_model, small_soap
+from labelled import copper, emt_frames, small_model, small_soap
 from typer.testing import CliRunner
 
 import kernelff as kff
@@ -37,10 +37,17 @@ def gap(file):
 
 
 @pytest.fixture(scope="module")
-def with_pairs(frames):
-    """Whatever has compiled rows or has none, together."""
+def in_python(frames):
+    """What has compiled rows and what has none, together."""
     return kff.SparseGPR(
         [kff.SymmetryFunctions(cutoff=3.8), small_soap()], n_sparse=20, hyperparameters="fixed", n_jobs=1
+    ).fit(frames).potential_  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def with_distances(frames):
+    return kff.SparseGPR(
+        [kff.PairDistances(cutoff=3.8), small_soap()], n_sparse=[10, 20], hyperparameters="fixed", n_jobs=1
     ).fit(frames).potential_  # fmt: skip
 
 
@@ -48,12 +55,6 @@ def with_pairs(frames):
 def mtp(frames):
     potential = kff.MTP(level=8, cutoff=4.0, n_jobs=1).fit(frames).potential_
     return potential.with_active_set(kff.ActiveSet.select(potential, frames))
-
-
-def copper():
-    atoms = bulk("Cu", cubic=True).repeat(2)
-    atoms.rattle(0.05, seed=0)
-    return atoms
 
 
 def expected_numbers(potential, atoms, kind):
@@ -69,11 +70,15 @@ def expected_numbers(potential, atoms, kind):
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("suffix", ["xyz", "traj"])
 @pytest.mark.parametrize(
-    "which, kind", [("gap", "std"), ("gap", "novelty"), ("mtp", "std"), ("mtp", "grade"), ("with_pairs", "std")]
-)
+    "which, kind",
+    [
+        ("gap", "std"), ("gap", "novelty"), ("mtp", "std"), ("mtp", "grade"), ("in_python", "std"),
+        ("with_distances", "std"), ("with_distances", "novelty"),
+    ],
+)  # fmt: skip
 def test_frames_and_table(which, kind, suffix, threads, request, tmp_path):
     potential, name = request.getfixturevalue(which), NAMES[kind]
-    assert (LocalPass.of(potential, (kind,)) is None) == (which == "with_pairs")
+    assert (LocalPass.of(potential, (kind,)) is None) == (which == "in_python")
     result = kff.md.run(
         copper(), potential, "nvt", temperature=300, steps=30, trajectory=tmp_path / f"run.{suffix}",
         trajectory_every=6, thermo=tmp_path / "run.csv", thermo_every=3, uncertainty=kind, uncertainty_every=6,
@@ -108,7 +113,7 @@ def test_it_leaves_the_atoms_alone(gap, mtp):
 
 
 @pytest.mark.parametrize("suffix", ["xyz", "traj"])
-@pytest.mark.parametrize("which, kind", [("gap", "std"), ("mtp", "grade"), ("with_pairs", "novelty")])
+@pytest.mark.parametrize("which, kind", [("gap", "std"), ("mtp", "grade"), ("in_python", "novelty")])
 def test_the_same_bits_after_a_stop(which, kind, suffix, request, tmp_path):
     """The checkpoint lies between two steps with uncertainties, of which the table and a frame behind it tell."""
     potential = request.getfixturevalue(which)
@@ -145,7 +150,7 @@ def test_the_same_bits_after_a_stop(which, kind, suffix, request, tmp_path):
 # ---- the guard rail ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("which, kind", [("gap", "std"), ("gap", "novelty"), ("mtp", "grade"), ("with_pairs", "std")])
+@pytest.mark.parametrize("which, kind", [("gap", "std"), ("gap", "novelty"), ("mtp", "grade"), ("in_python", "std")])
 def test_a_limit(which, kind, request, tmp_path):
     """A hot start goes beyond what the data know."""
     potential, atoms = request.getfixturevalue(which), copper()

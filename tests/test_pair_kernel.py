@@ -86,7 +86,7 @@ def test_function_that_is_not_smooth_comes_to_an_end():
 @pytest.mark.parametrize("isa", available_isas())
 @pytest.mark.parametrize("name", TERMS)
 def test_kernel_is_the_formula(name, isa, monkeypatch):
-    monkeypatch.setattr("kernelff.terms.compiled.PairKernel", lambda *arguments: PairKernel(*arguments, isa))
+    monkeypatch.setattr("kernelff.terms.compiled.PairKernel", lambda *args, **others: PairKernel(*args, isa, **others))
     some, w = term(name), weights()
     assert some.compiled(w).isa == isa
     for atoms in (frame("triclinic"), frame("chain"), frame("one_atom"), frame("isolated"), dimer(0.5), dimer(1.7)):

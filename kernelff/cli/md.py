@@ -13,7 +13,7 @@ from kernelff.cli.console import console, guarded, note
 from kernelff.cli.data import TYPES_HELP
 from kernelff.io import read_raw_frames
 from kernelff.io.mtp import SUFFIXES
-from kernelff.md.observables import picture_path
+from kernelff.md.observables import OBSERVABLES, picture_path
 
 _MOST_ATOMS = 1e8
 
@@ -43,10 +43,13 @@ def md(
     restart: Annotated[bool, typer.Option("--restart", help="Start anew and overwrite, whatever is there.")] = False,
     observe: Annotated[
         str | None, typer.Option(help="What to gather on the way, as in rdf,msd: rdf, msd, vacf (spectrum), stress "
-                                 "(viscosity), heat-flux (conductivity), uncertainty. Data (.observables.json) and "
-                                 "pictures stand beside the trajectory.")
+                                 "(viscosity), heat-flux (conductivity), uncertainty; vacf:2 looks every 2 steps. Data "
+                                 "(.observables.json) and pictures stand beside the trajectory.")
     ] = None,
-    observe_every: Annotated[int, typer.Option(help="Steps between samples.")] = 10,
+    observe_every: Annotated[
+        int | None, typer.Option(help="Steps between samples; by default 4 fs for vacf, stress and heat-flux, 10 steps "
+                                 "for msd, 100 for the others.")
+    ] = None,
     observe_from: Annotated[int, typer.Option(help="Step of the first sample, after equilibration.")] = 0,
     seed: Annotated[int, typer.Option(help="Of velocities and noise.")] = 0,
     threads: Annotated[int, typer.Option(help="Threads; the same number gives the same bits.")] = 1,
@@ -81,7 +84,7 @@ def md(
         checkpoint_every=checkpoint_every, resume=not restart, threads=threads, max_force=max_force, max_step=max_step,
         min_distance=min_distance, precision=precision, uncertainty=uncertainty, uncertainty_every=uncertainty_every,
         max_uncertainty=max_uncertainty, max_temperature=max_temperature, progress=console.is_terminal,
-        observe=_names(observe), observe_every=observe_every, observe_from=observe_from,
+        observe=_observed(observe), observe_every=observe_every, observe_from=observe_from,
         observables=None if observe is None else _observables(output),
     )  # fmt: skip
     _show_observables(result.observables, output)
@@ -105,9 +108,19 @@ def _numbers(option, text, counts):
     return numbers if len(numbers) > 1 else numbers[0]
 
 
-def _names(text):
-    """The names in a text like rdf,msd."""
-    return [] if text is None else [name.strip() for name in text.split(",")]
+def _observed(text):
+    """Names, and observables with an interval of their own, in a text like rdf,vacf:2."""
+    return [] if text is None else [_observable(part.strip()) for part in text.split(",")]
+
+
+def _observable(text):
+    name, colon, every = text.partition(":")
+    kind = OBSERVABLES.get(name.replace("-", "_"))
+    if not colon or kind is None:
+        return name  # which `run` refuses if it is not known
+    if not every.isdecimal() or int(every) < 1:
+        raise ValueError(f"--observe {text}: give a whole number of steps >= 1 behind the colon, as in {name}:2")
+    return kind(every=int(every))
 
 
 def _observables(output):

@@ -5,12 +5,12 @@ from ase.data import chemical_symbols
 
 from kernelff._moments import PotentialKernel
 from kernelff.descriptors.base import check_list, require, species_index
-from kernelff.single_precision import PRECISIONS, check_single, steepest_centre
+from kernelff.single_precision import PRECISIONS, BothPrecisions, check_single, steepest_centre
 
 _MOST_ELEMENTS = len(chemical_symbols)
 
 
-class BoundMoments:
+class BoundMoments(BothPrecisions):
     """A moment tensor potential. Immutable and thread-safe.
 
     Parameters
@@ -23,12 +23,6 @@ class BoundMoments:
         the largest pair gradient on, are then evaluated in double precision too.
     rows : bool
         Whether `row_kernel` is wanted.
-
-    Attributes
-    ----------
-    kernel : PotentialKernel
-    row_kernel : PotentialKernel or None
-        The same in double precision, with `evaluate_rows`; in that precision `kernel` itself.
 
     Raises
     ------
@@ -45,15 +39,6 @@ class BoundMoments:
         self._foreign = np.ones(_MOST_ELEMENTS + 1, dtype=bool)  # elements that the descriptor does not know
         self._foreign[: _MOST_ELEMENTS if descriptor.species is None else 0] = False
         self._foreign[list(descriptor.species or ())] = False
-
-    @property
-    def address(self):
-        """Where C finds the centre_kernel and its plan; elements are atomic numbers."""
-        return self.kernel.address
-
-    @property
-    def n_elements(self):
-        return self.kernel.n_elements
 
     def _bind(self, weights, precision, rows):
         tables = self.descriptor.potential_tables(weights, precision, rows)

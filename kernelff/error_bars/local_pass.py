@@ -63,7 +63,7 @@ def row_kernels(terms, weights):
     """Kernels of all terms that give rows of basis functions too, or None if one of them has none."""
     kernels = []
     for term, columns in zip(terms, term_columns(terms), strict=True):
-        kernel = term.compiled(weights[columns], rows=True) if hasattr(term, "columns_for") else None
+        kernel = term.compiled(weights[columns], rows=True)
         if kernel is None or kernel.row_kernel is None:
             return None
         kernels.append(kernel)

@@ -4,11 +4,14 @@ from ase import units
 
 
 class MDStopped(RuntimeError):
-    """A guard rail stopped the run; `reason`, `atoms` (indices) and `step` say where, `what` without files kept."""
+    """A guard rail stopped the run; `reason`, `atoms` (indices) and `step` say where, `what` without files kept.
+
+    `observables` (name -> ObservableResult) are those of the run so far.
+    """
 
     def __init__(self, message, reason, atoms, step):
         super().__init__(message)
-        self.reason, self.atoms, self.step, self.what = reason, atoms, step, message
+        self.reason, self.atoms, self.step, self.what, self.observables = reason, atoms, step, message, {}
 
 
 def explained(stopped, atoms, step, settings, volume, watch=None):

@@ -35,7 +35,7 @@ def parts_of(potential):
         return Parts([], _Rest(None, potential), 0.0, {})
     kernels, cutoffs, terms, weights = [], [], [], []
     for term, columns in zip(potential.terms, term_columns(potential.terms), strict=True):
-        kernel = term.compiled(potential.weights[columns]) if hasattr(term, "compiled") else None
+        kernel = term.compiled(potential.weights[columns])
         if kernel is None:
             terms.append(term)
             weights.append(potential.weights[columns])

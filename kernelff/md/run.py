@@ -62,7 +62,7 @@ def run(
     checkpoint_every=None,
     resume=True,
     observe=(),
-    observe_every=10,
+    observe_every=None,
     observe_from=0,
     observables=None,
     threads=1,
@@ -123,12 +123,17 @@ def run(
         Go on where the checkpoint is, with the same bits as without the stop; False starts anew and overwrites.
     observe : sequence of str or observable
         What to gather while the run goes on: "rdf", "msd", "vacf", "stress", "heat_flux", "uncertainty", or objects
-        with options such as kff.md.RDF(cutoff=6.0) and kff.md.VACF(every=4). It does not change the run, and memory
+        with options such as kff.md.RDF(cutoff=6.0) and kff.md.VACF(every=2). It does not change the run, and memory
         does not grow with its length; checkpoints keep what was gathered.
-    observe_every, observe_from : int
-        Steps between samples, and the step from which on they are taken, after equilibration.
+    observe_every : int, optional
+        Steps between samples, ten times as many for "rdf" and "uncertainty". By default what swings with the atoms
+        ("vacf", "stress", "heat_flux") is seen every 4 fs, or as near below as the timestep allows, and others every 10
+        steps.
+    observe_from : int
+        The step from which on samples are taken, after equilibration.
     observables : path-like, optional
-        Where to write what was found when the run is over (.json); a picture of each stands beside it.
+        Where to write what was found when the run is over (.json); a picture of each stands beside it. If a guard rail
+        or Ctrl-C stops the run, what was found until then, which says so.
     threads : int
         The same number gives the same bits, others agree to rounding. Each has at least 48 atoms: few take fewer.
     precision : str
@@ -142,8 +147,9 @@ def run(
         A number of every atom: "std", the calibrated standard deviation of its local energy, eV; "novelty", the share
         of its environment that the sparse set of a Gaussian process cannot express, 0..1; "grade", the extrapolation
         grade of a linear model with an active set. The table gets the largest and the mean, frames the numbers of all
-        atoms, those of the last step that they were made in. SOAP-GAP and moment tensors alone have them in the
-        compiled pass of the forces, which then costs 1.7 to 3 times as much; others through Python.
+        atoms, those of the last step that they were made in. SOAP-GAP, pair terms and moment
+        tensors have them in the compiled pass of the forces, which then costs 1.2 to 3 times as much; others through
+        Python.
     uncertainty_every : int
         Steps.
     max_uncertainty : float, optional
@@ -165,7 +171,8 @@ def run(
         observe that the frame or the potential does not have, or a potential whose forces single precision misses by
         more than 1e-4 eV/Å.
     MDStopped
-        If a guard rail stopped the run, or single precision became too coarse on the way. The last checkpoint is kept.
+        If a guard rail stopped the run, or single precision became too coarse on the way. The last checkpoint is kept;
+        the exception has what was observed as `observables`.
     OSError
         If a file cannot be written. The last checkpoint is kept.
     """
@@ -179,7 +186,7 @@ def run(
     simulation = Simulation(
         atoms, potential, settings, steps, trajectory, thermo, checkpoint,
         (trajectory_every, thermo_every, checkpoint_every), threads,
-        Observers(observe, observe_every, observe_from, observables),
+        Observers(observe, observe_every, observe_from, observables, settings),
     )  # fmt: skip
     with as_callback(progress, "molecular dynamics", unit="steps") as callback:
         rate = simulation.go(resume, callback)

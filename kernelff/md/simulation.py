@@ -9,6 +9,7 @@ import numpy as np
 from ase import Atoms, units
 
 from kernelff._md import Stopped
+from kernelff.checks import require_path
 from kernelff.md.checkpoint import MDCheckpoint, fingerprint
 from kernelff.md.files import THERMO, ExtendedXYZ, read_thermo, thermo_file, thermo_line, trajectory_file
 from kernelff.md.guards import MDStopped, explained, pressure_of, temperature_limit, too_hot
@@ -51,6 +52,9 @@ class Simulation:
             self.exact, self.parts = self.parts, parts_of(potential.with_precision("single"))
         self.offset = float(sum(self.parts.e0.get(int(z), 0.0) for z in atoms.numbers))
         self.freedom = freedom_of(self.atoms, settings)
+        require_path("trajectory", trajectory, "run.xyz")
+        require_path("thermo", thermo, "run.csv")
+        require_path("checkpoint", checkpoint, "run.checkpoint")
         self.files = {} if trajectory is None else {"trajectory": trajectory_file(trajectory)}
         self.files |= {} if thermo is None else {"thermo": thermo_file(thermo, self.columns)}
         self.observers = observers or Observers()
@@ -78,6 +82,9 @@ class Simulation:
         try:
             state = self._begin(found)
             return self._loop(state, progress)
+        except (MDStopped, KeyboardInterrupt) as stop:
+            self._keep_observed(stop)
+            raise
         except OSError as error:
             raise OSError(self._told(error)) from error
         finally:
@@ -165,7 +172,7 @@ class Simulation:
                 raise self._with_last_frame(hot)
         if "trajectory" in self.files and step % self.every[0] == 0:
             self.files["trajectory"].write_frame(self.frame())
-        self.observers.sample(self.system)
+        self.observers.sample(self.system, self.watch)
 
     def _save(self):
         sizes = {name: file.settle() for name, file in self.files.items()}
@@ -233,6 +240,16 @@ class Simulation:
                 _close(file)
         reason.args = (f"{reason}{kept}",)
         return reason
+
+    def _keep_observed(self, stop):
+        """What was observed until the run stopped, into its files and with an MDStopped."""
+        try:
+            found = self.observers.keep(self.system.step) if self.system is not None else {}
+            where = f" What was observed is in {self.observers.path}." if found and self.observers.path else ""
+        except OSError as error:
+            found, where = {}, f" What was observed is lost: {error}"
+        if isinstance(stop, MDStopped):
+            stop.observables, stop.args = found, (f"{stop}{where}",)
 
     def _told(self, error):
         path = error.filename or ", ".join(str(file.path) for file in self.files.values())

@@ -26,7 +26,10 @@ def figure_of(result):
     """
     if not result.columns:
         raise ValueError(f"{result.name}: there is nothing to draw. {' '.join(result.remarks)}")
-    return _DRAWN[result.name](result)
+    canvas = _DRAWN[result.name](result)
+    if result.stopped_at is not None:
+        canvas.supxlabel(f"of a run that stopped at step {result.stopped_at}", color=SOFT, fontsize="small")
+    return canvas
 
 
 @styled

@@ -8,6 +8,7 @@ from kernelff.descriptors import descriptor_from_state, descriptor_to_state
 from kernelff.descriptors.moment_potential import BoundMoments
 from kernelff.descriptors.moment_tensors import MomentDescriptor
 from kernelff.named_arrays import under
+from kernelff.terms.compiled import kept_kernel
 from kernelff.terms.gradient_block import GradientBlock
 
 _CENTRES_PER_BLOCK = 8  # of the widest loops; derivative rows, some megabytes, are used while they are in the cache
@@ -119,11 +120,7 @@ class BasisTerm:
         """
         if not isinstance(self.descriptor, MomentDescriptor):
             return None
-        bound = self._bound  # one look: another thread may put another pair there
-        fits = bound is not None and np.array_equal(bound[0], weights)
-        if not fits or (rows and bound[1].row_kernel is None):
-            bound = self._bound = (np.array(weights), BoundMoments(self.descriptor, weights, self.precision, rows))
-        return bound[1]
+        return kept_kernel(self, _bind, weights, rows)
 
     def evaluate_by_parts(self, neighbors, weights):
         """`evaluate` for any descriptor: features, then their adjoint."""
@@ -140,3 +137,7 @@ class BasisTerm:
     def from_state(cls, params, arrays):
         descriptor = descriptor_from_state(params["descriptor"], under("descriptor.", arrays))
         return cls(descriptor, arrays["stds"], arrays.get("families"))
+
+
+def _bind(term, weights, rows):
+    return BoundMoments(term.descriptor, weights, term.precision, rows)

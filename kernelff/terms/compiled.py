@@ -1,13 +1,16 @@
 """Terms with their weights bound in, as kernels that C runs: local energies and pair gradients in one pass."""
 
+from typing import NamedTuple
+
 import numpy as np
 from ase.data import chemical_symbols
 
 from kernelff._pairs import PairKernel
 from kernelff._soap import GapKernel
-from kernelff.basis.pieces import tabulate_pieces
+from kernelff.basis.pieces import PieceTable, tabulate_pieces
 from kernelff.descriptors import SOAPDescriptor
 from kernelff.kernels import DotProduct
+from kernelff.single_precision import BothPrecisions
 from kernelff.threads import one_blas_thread
 
 _N_ELEMENTS = len(chemical_symbols)
@@ -25,32 +28,34 @@ def can_compile(descriptor, kernel):
     return plain and isinstance(descriptor, SOAPDescriptor)
 
 
-class SingleKernel:
-    """The kernel of a term in single precision, and the one in double precision that it is judged by.
-
-    Attributes
-    ----------
-    kernel, exact : CentreKernel
-    row_kernel : CentreKernel or None
-        `exact`, where that gives basis functions: they are too large for single precision.
-    """
+class SingleKernel(BothPrecisions):
+    """The kernel of a term in single precision, and the one in double precision that it is judged by."""
 
     def __init__(self, kernel, exact):
         self.kernel, self.exact, self.row_kernel = kernel, exact, exact.row_kernel
 
-    @property
-    def address(self):
-        """Of the kernel in single precision, as CentreKernel."""
-        return self.kernel.address
-
-    @property
-    def n_elements(self):
-        """Elements are numbers below this."""
-        return self.kernel.n_elements
-
     def evaluate(self, *arguments):
         """As CentreKernel."""
         return self.kernel.evaluate(*arguments)
+
+
+def kept_kernel(term, compile_term, weights, rows):
+    """The kernel that a term keeps as `_bound`, until other weights come or basis functions that it does not give.
+
+    Parameters
+    ----------
+    term : EnvironmentTerm, PairTerm or BasisTerm
+    compile_term : callable
+        (term, weights, rows) -> kernel with `row_kernel`.
+    weights : ndarray of shape (n_functions,)
+    rows : bool
+        Whether `row_kernel` is wanted.
+    """
+    bound = term._bound  # one look: another thread may put another pair there
+    fits = bound is not None and np.array_equal(bound[0], weights)
+    if not fits or (rows and bound[1].row_kernel is None):
+        bound = term._bound = (np.array(weights), compile_term(term, weights, rows))
+    return bound[1]
 
 
 def compile_environments(term, weights, rows=False):
@@ -77,13 +82,58 @@ def compile_environments(term, weights, rows=False):
         return exact if term.precision == "double" else SingleKernel(GapKernel(*plain, single=True), exact)
 
 
-def compile_pairs(term, weights):
+class PairFunctions(NamedTuple):
+    """Basis functions and prior of a PairTerm, as the compiled kernel takes them.
+
+    Attributes
+    ----------
+    powers, scales : ndarray of shape (n_powers,)
+        Of the covariance.
+    points : ndarray of shape (n_powers, n_functions)
+        Sparse distances to each power, by its scale.
+    amplitudes : ndarray of shape (n_functions,)
+        eV^2.
+    cutoff_table : PieceTable
+        Of r times the cutoff of the covariance.
+    variance : float
+        eV^2.
+    constant : float
+        Added to the covariance.
+    """
+
+    powers: np.ndarray
+    scales: np.ndarray
+    points: np.ndarray
+    amplitudes: np.ndarray
+    cutoff_table: PieceTable
+    variance: float
+    constant: float
+
+    @classmethod
+    def of(cls, term):
+        """Those of a term."""
+
+        def cutoff(r):
+            fcut, slope = term.descriptor.covariance_cutoff(r)
+            return r * fcut, fcut + r * slope, np.finfo(float).eps
+
+        powers, scales = np.array(term.kernel.powers, dtype=float), np.array(term.kernel.length_scales, dtype=float)
+        points = term.sparse_points ** powers[:, None] / scales[:, None]
+        variance = term.delta**2
+        amplitudes = variance * term.sparse_cutoffs
+        table = tabulate_pieces(cutoff, _breaks(term.descriptor))
+        return cls(powers, scales, points, amplitudes, table, variance, float(term.kernel.constant))
+
+
+def compile_pairs(term, weights, rows=False):
     """Kernel of a PairTerm; it knows elements by their atomic numbers.
 
     Parameters
     ----------
     term : PairTerm
     weights : ndarray of shape (n_functions,)
+    rows : bool
+        Whether the kernel shall give the basis functions too.
 
     Returns
     -------
@@ -96,12 +146,16 @@ def compile_pairs(term, weights):
         f, slope, rounding = term.profile(r, weights)
         return tuple(found.astype(float) for found in (r * f, f + r * slope, r * rounding))
 
-    descriptor = term.descriptor
     singular = any(power < 1 or not float(power).is_integer() for power in term.kernel.powers)
+    row_of, table_of = _rows_of(term.descriptor)
+    table = tabulate_pieces(profile, _breaks(term.descriptor), _ROUGH if singular else 0.0)
+    return PairKernel(row_of, table_of, [table], functions=PairFunctions.of(term) if rows else None)
+
+
+def _breaks(descriptor):
+    """0, kink and end of the cutoff, Å."""
     kink = descriptor.cutoff - descriptor.cutoff_width
-    breaks = [0.0, kink, descriptor.cutoff] if kink > 0 else [0.0, descriptor.cutoff]
-    row_of, table_of = _rows_of(descriptor)
-    return PairKernel(row_of, table_of, [tabulate_pieces(profile, breaks, _ROUGH if singular else 0.0)])
+    return [0.0, kink, descriptor.cutoff] if kink > 0 else [0.0, descriptor.cutoff]
 
 
 def _rows_of(descriptor):

@@ -9,7 +9,7 @@ from kernelff.descriptors import descriptor_from_state, descriptor_to_state
 from kernelff.kernels import DotProduct, RadialBasis, squares
 from kernelff.named_arrays import under
 from kernelff.single_precision import check_single, steepest_centre
-from kernelff.terms.compiled import can_compile, compile_environments
+from kernelff.terms.compiled import can_compile, compile_environments, kept_kernel
 from kernelff.terms.gradient_block import GradientBlock, centre_blocks
 
 _CENTRES_PER_BLOCK = 256
@@ -139,11 +139,7 @@ class EnvironmentTerm:
         """
         if not can_compile(self.descriptor, self.kernel):
             return None
-        bound = self._bound  # one look: another thread may put another pair there
-        fits = bound is not None and np.array_equal(bound[0], weights)
-        if not fits or (rows and bound[1].row_kernel is None):
-            bound = self._bound = (np.array(weights), compile_environments(self, weights, rows))
-        return bound[1]
+        return kept_kernel(self, compile_environments, weights, rows)
 
     def evaluate_by_parts(self, neighbors, weights):
         """`evaluate` for any descriptor and covariance: features, products, adjoint one after the other."""

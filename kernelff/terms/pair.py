@@ -5,7 +5,7 @@ import numpy as np
 from kernelff.descriptors import descriptor_from_state, descriptor_to_state
 from kernelff.descriptors.base import check_list
 from kernelff.kernels import SquaredExponential
-from kernelff.terms.compiled import compile_pairs
+from kernelff.terms.compiled import compile_pairs, kept_kernel
 from kernelff.terms.gradient_block import GradientBlock, centre_blocks
 
 
@@ -43,6 +43,10 @@ class PairTerm:
         pair = self.descriptor.species_pair
         return None if pair is None or 0 in pair else set(pair)
 
+    def columns_for(self, z):
+        """Ascending columns of the functions that centres of an element have."""
+        return np.arange(self.n_functions if self.centres is None or z in self.centres else 0)
+
     def gram(self):
         """K_MM, shape (n_functions, n_functions), eV^2."""
         K_MM = self.delta**2 * self.kernel(self.sparse_points, self.sparse_points)
@@ -78,12 +82,12 @@ class PairTerm:
         plain = neighbors.first, neighbors.j, neighbors.vectors, neighbors.numbers.astype(np.int32)
         return self.compiled(weights).evaluate(*plain, 0, neighbors.n_atoms)
 
-    def compiled(self, weights):
-        """Kernel with these weights bound in, kept until others come. It knows elements by their atomic numbers."""
-        bound = self._bound  # one look: another thread may put another pair there
-        if bound is None or not np.array_equal(bound[0], weights):
-            bound = self._bound = (np.array(weights), compile_pairs(self, weights))
-        return bound[1]
+    def compiled(self, weights, rows=False):
+        """Kernel with these weights bound in, kept until others come. It knows elements by their atomic numbers.
+
+        With `rows` it has a `row_kernel`, itself, which gives the basis functions in the same pass.
+        """
+        return kept_kernel(self, compile_pairs, weights, rows)
 
     def profile(self, r, weights):
         """What a neighbour at r (n,) adds to the energy of its centre, eV, the slope, and the rounding of the first."""

@@ -28,7 +28,7 @@ class HeatFlux:
     Parameters
     ----------
     every : int, optional
-        Steps between samples; by default `observe_every`.
+        Steps between samples; by default `observe_every`, or without it 4 fs at most.
 
     References
     ----------
@@ -37,7 +37,7 @@ class HeatFlux:
     """
 
     every: int | None = None
-    name, rarer = "heat_flux", 1
+    name, rarer, swings = "heat_flux", 1, True
 
     def begin(self, watched):
         return _HeatFlux(watched)

@@ -25,12 +25,14 @@ class LocalUncertainty:
     bins : int
         Of the histogram, evenly over the logarithm of 1e-6 to 10 eV.
     every : int, optional
-        Steps between samples; by default ten times `observe_every`, since each costs some evaluations of the potential.
+        Steps between samples; by default ten times `observe_every`, or 100, since each costs some evaluations of the
+        potential. In a run with ``uncertainty="std"`` the numbers of the run itself are taken in the steps that have
+        them, which by default are those that are looked at.
     """
 
     bins: int = 140
     every: int | None = None
-    name, rarer = "uncertainty", 10
+    name, rarer, swings = "uncertainty", 10, False
 
     def begin(self, watched):
         return _LocalUncertainty(self, watched)
@@ -56,9 +58,7 @@ class _LocalUncertainty:
         return self.n
 
     def sample(self, sample):
-        atoms, given = self.watched.atoms, self.watched.atoms.cell.array.any(axis=1)
-        cell = np.where(given[:, None], sample.cell, 0.0)
-        sds = self._of(Atoms(atoms.numbers, sample.positions, cell=cell, pbc=atoms.pbc))
+        sds = self._of(self._frame(sample)) if sample.energies_std is None else sample.energies_std
         sums = self.blocks.next()
         sums[:-2] += np.histogram(np.clip(sds, 1.001 * self.edges[0], 0.999 * self.edges[-1]), self.edges)[0]
         sums[-2:] += (sds.mean(), 1.0)
@@ -76,6 +76,11 @@ class _LocalUncertainty:
         row += (mean, 0.0)
         row[1] = max(row[1], largest)
         self.n += 1
+
+    def _frame(self, sample):
+        atoms, given = self.watched.atoms, self.watched.atoms.cell.array.any(axis=1)
+        cell = np.where(given[:, None], sample.cell, 0.0)
+        return Atoms(atoms.numbers, sample.positions, cell=cell, pbc=atoms.pbc)
 
     def _of(self, atoms):
         with warnings.catch_warnings():

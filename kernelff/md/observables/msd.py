@@ -29,7 +29,7 @@ class MSD:
         Measure from the centre of mass, unless atoms are fixed. Of N atoms that move independently, as in Langevin
         dynamics, that leaves 1 - 1/N of D.
     every : int, optional
-        Steps between samples; by default `observe_every`.
+        Steps between samples; by default `observe_every`, or 10.
 
     References
     ----------
@@ -42,7 +42,7 @@ class MSD:
     fit: tuple | None = None
     remove_drift: bool = True
     every: int | None = None
-    name, rarer = "msd", 1
+    name, rarer, swings = "msd", 1, False
 
     def begin(self, watched):
         return _Displacements(self, watched)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kernelff.checks import require_whole
+from kernelff.checks import require_path, require_whole
 from kernelff.io.safe_file import write_whole
 from kernelff.md.observables.heat_flux import HeatFlux
 from kernelff.md.observables.local_energy import LocalUncertainty
@@ -16,9 +16,13 @@ from kernelff.md.observables.results import ObservableResult
 from kernelff.md.observables.sample import Watched, sample_of
 from kernelff.md.observables.stress import StressCorrelation
 from kernelff.md.observables.vacf import VACF
+from kernelff.md.settings import MDSettings
 from kernelff.named_arrays import under
 
 OBSERVABLES = {kind.name: kind for kind in (RDF, MSD, VACF, StressCorrelation, HeatFlux, LocalUncertainty)}
+
+_EVERY = 10  # steps
+_SWING = 4.0  # fs; light atoms swing up to 100 THz, a period of 10 fs
 
 
 class Observers:
@@ -28,27 +32,32 @@ class Observers:
     ----------
     observe : sequence of str or observable, or one of them
         Names of `OBSERVABLES`, or objects such as RDF(cutoff=6.0).
-    every : int
-        Steps between samples, for observables that do not say.
+    every : int, optional
+        Steps between samples, for observables that do not say; by default each takes its own, see `default_every`.
     first : int
         Step from which on samples are taken.
     path : path-like, optional
         For `write`.
+    settings : MDSettings, optional
+        Of the run.
     """
 
-    def __init__(self, observe=(), every=10, first=0, path=None):
+    def __init__(self, observe=(), every=None, first=0, path=None, settings=None):
         chosen = [observe] if isinstance(observe, (str, *OBSERVABLES.values())) else list(observe or ())
-        require_whole("observe_every", every, 1)
+        if every is not None:
+            require_whole("observe_every", every, 1)
         require_whole("observe_from", first, 0)
-        self.chosen = [_chosen(one, int(every)) for one in chosen]
+        self.chosen = [_chosen(one, every, settings or MDSettings()) for one in chosen]
         names = [one.name for one in self.chosen]
         if len(set(names)) < len(names):
             raise ValueError(f"observe: {names} has an observable twice. Give each once.")
         if path is not None and not names:
             raise ValueError(f"observables: nothing to write to {str(path)!r}. Say what: observe=['rdf', 'msd'].")
+        require_path("observables", path, "run.observables.json")
         if path is not None and (Path(path).suffix != ".json" or not Path(path).parent.is_dir()):
             raise ValueError(f"observables: {str(path)!r} must end in .json, in a folder that exists.")
         self.first, self.path, self.samplers = int(first), None if path is None else Path(path), {}
+        self.looking = False  # in the middle of a sample
 
     def begin(self, atoms, settings, potential, parts):
         """Start anew."""
@@ -73,13 +82,14 @@ class Observers:
         """Whether a sample at this step needs energies and virials of the atoms."""
         return any(self.samplers[one.name].needs_virials for one in self._due(step))
 
-    def sample(self, system):
-        """Look at the system, where an observable is due."""
+    def sample(self, system, watch=None):
+        """Look at the system, and at what its Watch has made, where an observable is due."""
         due = self._due(system.step)
         if due:
-            sample = sample_of(system)
+            self.looking, sample = True, sample_of(system, watch)
             for one in due:
                 self.samplers[one.name].sample(sample)
+            self.looking = False
 
     def _due(self, step):
         return [one for one in self.chosen if step >= self.first and step % one.every == 0]
@@ -101,6 +111,24 @@ class Observers:
     def results(self):
         """Name -> ObservableResult."""
         return {one.name: self._result(one) for one in self.chosen}
+
+    def keep(self, step):
+        """Results of a run that stopped, marked so and written; empty if they tell nothing.
+
+        Parameters
+        ----------
+        step : int
+            At which it stopped.
+        """
+        if self.looking or all(sampler.n_samples < 2 for sampler in self.samplers.values()):
+            return {}  # Ctrl-C while sums were half made, or at the start
+        text = f"The run stopped at step {step}: this is what was observed until then."
+        found = {
+            name: replace(result, stopped_at=step, remarks=(text, *result.remarks))
+            for name, result in self.results().items()
+        }
+        self.write(found)
+        return found
 
     def _result(self, one):
         sampler = self.samplers[one.name]
@@ -140,7 +168,29 @@ def _json(data, indent=""):
     return "{\n" + ",\n".join(f"{indent} {key}: {value}" for key, value in entries) + f"\n{indent}}}"
 
 
-def _chosen(one, every):
+def default_every(kind, settings):
+    """Steps between samples where nobody says: what swings with the atoms is seen every 4 fs or as near below as the
+    timestep allows, other things every 10 steps, what takes long to make every 100.
+
+    Standard deviations that the run makes itself are looked at whenever it does.
+
+    Parameters
+    ----------
+    kind : observable or its class
+    settings : MDSettings
+
+    Returns
+    -------
+    int
+    """
+    if kind.name == "uncertainty" and settings.uncertainty == "std":
+        return settings.uncertainty_every
+    if kind.swings:
+        return max(int(_SWING / settings.timestep * (1 + 1e-9)), 1)
+    return _EVERY * kind.rarer
+
+
+def _chosen(one, every, settings):
     if isinstance(one, str):
         name = one.replace("-", "_")
         if name not in OBSERVABLES:
@@ -150,4 +200,6 @@ def _chosen(one, every):
         raise ValueError(f"observe: must be of {', '.join(OBSERVABLES)} or objects such as kff.md.RDF(), got {one!r}.")
     if one.every is not None:
         require_whole(f"{type(one).__name__}.every", one.every, 1)
-    return replace(one, every=int(one.every or every * one.rarer))
+    if one.every is None:
+        return replace(one, every=default_every(one, settings) if every is None else int(every) * one.rarer)
+    return replace(one, every=int(one.every))

@@ -28,14 +28,14 @@ class RDF:
         Å.
     bins : int
     every : int, optional
-        Steps between samples; by default ten times `observe_every`, since neighbouring samples are alike and each lists
-        all pairs, 24 bytes for one.
+        Steps between samples; by default ten times `observe_every`, or 100, since neighbouring samples are alike and
+        each lists all pairs, 24 bytes for one.
     """
 
     cutoff: float = 8.0
     bins: int = 200
     every: int | None = None
-    name, rarer = "rdf", 10
+    name, rarer, swings = "rdf", 10, False
 
     def begin(self, watched):
         return _Pairs(self, watched)

@@ -38,6 +38,8 @@ class ObservableResult:
         Time between two samples; what is faster is not seen.
     remarks : tuple of str
         What to know before the numbers are used.
+    stopped_at : int or None
+        Step at which a guard rail or Ctrl-C ended the run.
     """
 
     name: str
@@ -46,6 +48,7 @@ class ObservableResult:
     n_samples: int = 0
     resolution_fs: float = 0.0
     remarks: tuple = ()
+    stopped_at: int | None = None
 
     def figure(self):
         """The picture.
@@ -64,7 +67,7 @@ class ObservableResult:
         columns = {name: _plain(column) for name, column in self.columns.items()}
         return {
             "values": values, "columns": columns, "n_samples": self.n_samples, "resolution_fs": self.resolution_fs,
-            "remarks": list(self.remarks),
+            "remarks": list(self.remarks), "stopped_at": self.stopped_at,
         }  # fmt: skip
 
 

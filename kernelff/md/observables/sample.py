@@ -91,6 +91,8 @@ class Sample:
         Local energies without those of isolated atoms, eV.
     virials : ndarray of shape (n_atoms, 3, 3), optional
         Of the atoms, eV.
+    energies_std : ndarray of shape (n_atoms,), optional
+        Standard deviations of the local energies, where the run has made them in this step, eV.
     """
 
     positions: np.ndarray
@@ -101,6 +103,7 @@ class Sample:
     virial: np.ndarray
     energies: np.ndarray | None = None
     virials: np.ndarray | None = None
+    energies_std: np.ndarray | None = None
 
     @cached_property
     def volume(self):
@@ -112,10 +115,11 @@ class Sample:
         return float(self.kinetic.trace()) / (freedom * units.kB) if freedom else 0.0
 
 
-def sample_of(system):
-    """The present step of a compiled system."""
+def sample_of(system, watch=None):
+    """The present step of a compiled system, with what its Watch has made in this step."""
     place, energies, virials = np.argsort(system.ids), None, None
     if system.energies is not None:
         energies, virials = system.energies[place], system.virials[place, :, :3]
     positions, images, velocities = system.x[place, :3], system.images[place], system.v[place, :3]
-    return Sample(positions, images, system.cell, velocities, system.kinetic, system.virial, energies, virials)
+    own = None if watch is None or system.uncertainty_step != system.step else watch.arrays(system).get("energies_std")
+    return Sample(positions, images, system.cell, velocities, system.kinetic, system.virial, energies, virials, own)

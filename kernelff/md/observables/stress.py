@@ -18,7 +18,7 @@ class StressCorrelation:
     Parameters
     ----------
     every : int, optional
-        Steps between samples; by default `observe_every`.
+        Steps between samples; by default `observe_every`, or without it 4 fs at most.
 
     References
     ----------
@@ -26,7 +26,7 @@ class StressCorrelation:
     """
 
     every: int | None = None
-    name, rarer = "stress", 1
+    name, rarer, swings = "stress", 1, True
 
     def begin(self, watched):
         return _Stress(watched)

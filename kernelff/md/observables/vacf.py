@@ -33,7 +33,8 @@ class VACF:
     remove_drift : bool
         Less the velocity of the centre of mass, unless atoms are fixed.
     every : int, optional
-        Steps between samples; by default `observe_every`. Above 5 fs fast vibrations are missed, and appear elsewhere.
+        Steps between samples; by default `observe_every`, or without it 4 fs at most. Above 5 fs fast vibrations are
+        missed, and appear elsewhere.
 
     References
     ----------
@@ -43,7 +44,7 @@ class VACF:
     window: float = 2000.0
     remove_drift: bool = True
     every: int | None = None
-    name, rarer = "vacf", 1
+    name, rarer, swings = "vacf", 1, True
 
     def begin(self, watched):
         return _Velocities(self, watched)
@@ -61,8 +62,8 @@ class _Velocities:
         if watched.interval > _COARSE:
             warnings.warn(
                 f"observe: vacf sees velocities every {watched.interval:g} fs and misses vibrations above "
-                f"{500 / watched.interval:.0f} THz. Sample at least every {_COARSE:g} fs, by observe_every or "
-                "kff.md.VACF(every=...).",
+                f"{500 / watched.interval:.0f} THz. Sample at least every {_COARSE:g} fs, by observe_every, "
+                "kff.md.VACF(every=...) or a smaller timestep.",
                 SettingsWarning,
                 stacklevel=2,
             )
