@@ -138,6 +138,7 @@ def _show(result, seconds):
     columns = (("temperature_K", "K"), ("pressure_GPa", "GPa"), ("volume_A3", "Å^3"))
     means = [(name.split("_")[0], np.mean(result.thermo[name][second_half]), unit) for name, unit in columns]
     shown = ", ".join(f"{name} {mean:.5g} {unit}" for name, mean, unit in means if np.isfinite(mean))
-    largest = [name for name in result.thermo if "_max" in name]  # of an uncertainty
-    shown += "".join(f"; largest {name.split('_max')[0]} {np.max(result.thermo[name]):.3g}" for name in largest)
+    for name in (name for name in result.thermo if "_max" in name):  # of an uncertainty
+        kind, _, unit = name.partition("_max")
+        shown += f"; largest {kind} in the table {np.max(result.thermo[name]):.3g}{unit.replace('_', ' ')}"
     console.print(f"{result.ns_per_day:.3g} ns/day, {seconds:.1f} s. Means of the second half: {shown}")
