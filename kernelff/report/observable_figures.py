@@ -169,7 +169,10 @@ def local_sds(result):
 
 
 _TRANSPORT = {
-    "stress": (("Shear stress autocorrelation", "Viscosity by Green-Kubo"), "V / kT ⟨σ(0) σ(t)⟩, GPa", "shear viscosity", "mPa s"),
+    "stress": (
+        ("Shear stress autocorrelation", "Viscosity by Green-Kubo"), "V / kT ⟨σ(0) σ(t)⟩, GPa", "shear viscosity",
+        "mPa s",
+    ),
     "heat_flux": (
         ("Heat flux autocorrelation", "Thermal conductivity by Green-Kubo"), "relative to 0 ps",
         "thermal conductivity", "W/(m K)",
