@@ -17,6 +17,11 @@ class PotentialCalculator(Calculator):
     extrapolation : bool
         Also put ``extrapolation_grade``, the largest of the frame, and, if the potential's active set is one of
         environments, ``extrapolation_grades`` of the atoms into ``results``.
+
+    Raises
+    ------
+    ValueError
+        For error bars or grades that the potential does not have.
     """
 
     implemented_properties = ("energy", "free_energy", "energies", "forces", "stress")
@@ -25,6 +30,10 @@ class PotentialCalculator(Calculator):
         super().__init__()
         if not isinstance(uncertainty, bool) and uncertainty != "local":
             raise ValueError(f'uncertainty: must be True, False or "local", got {uncertainty!r}.')
+        if uncertainty:
+            potential.require_posterior()
+        if extrapolation:
+            potential.require_active_set("extrapolation")
         self.potential, self.uncertainty, self.extrapolation = potential, uncertainty, extrapolation
 
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
