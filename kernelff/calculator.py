@@ -13,10 +13,16 @@ class PotentialCalculator(Calculator):
     uncertainty : bool or "local"
         Also put ``energy_std``, ``energies_std``, ``forces_std``, ``stress_std``
         and ``novelty`` into ``results`` (eV, eV/Å, eV/Å^3; novelty in 0..1). With "local" none of forces and
-        stress, and the others in the same compiled pass as the energies: cheap, while forces cost twenty times as much.
+        stress, and the others in the same compiled pass as the energies: cheap, while with those of forces and stress
+        a call costs seven to forty times as much.
     extrapolation : bool
         Also put ``extrapolation_grade``, the largest of the frame, and, if the potential's active set is one of
         environments, ``extrapolation_grades`` of the atoms into ``results``.
+
+    Raises
+    ------
+    ValueError
+        For error bars or grades that the potential does not have.
     """
 
     implemented_properties = ("energy", "free_energy", "energies", "forces", "stress")
@@ -25,6 +31,10 @@ class PotentialCalculator(Calculator):
         super().__init__()
         if not isinstance(uncertainty, bool) and uncertainty != "local":
             raise ValueError(f'uncertainty: must be True, False or "local", got {uncertainty!r}.')
+        if uncertainty:
+            potential.require_posterior()
+        if extrapolation:
+            potential.require_active_set("extrapolation")
         self.potential, self.uncertainty, self.extrapolation = potential, uncertainty, extrapolation
 
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):

@@ -183,7 +183,7 @@ class Potential(ErrorBars):
         Parameters
         ----------
         precision : str
-            "double", or "single": moment tensors in float32, about 1.6 times as fast, or SOAP with many sparse points
+            "double", or "single": moment tensors in float32, 1.3 to 1.7 times as fast, or SOAP with many sparse points
             (and zeta other than 1 and 2) with products in float32, 1.2 to 1.5 times. `compute` then refuses frames in
             which it misses forces by more than 1e-4 eV/Å, as models with large weights do.
 

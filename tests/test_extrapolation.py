@@ -205,6 +205,8 @@ def test_calculator():
     grades = atoms.calc.results["extrapolation_grades"]
     assert np.array_equal(grades, potential.extrapolation_grade(atoms))
     assert atoms.calc.results["extrapolation_grade"] == grades.max()
+    with pytest.raises(ValueError, match="extrapolation: this potential has no active set"):
+        potential.with_active_set(None).calculator(extrapolation=True)
     atoms.calc = potential_of(FRAMES, mode="configuration").calculator(extrapolation=True)
     atoms.get_forces()
     assert "extrapolation_grades" not in atoms.calc.results and atoms.calc.results["extrapolation_grade"] > 0

@@ -153,7 +153,9 @@ def pair_term(pair=None, n_sparse=20, scale=1.0, constant=0.0, powers=(1.0,)):
 @pytest.mark.parametrize("isa", available_isas())
 @pytest.mark.parametrize("pair", [None, (14, 14), (6, 14), (0, 8)], ids=str)
 def test_pair_terms(pair, isa, monkeypatch):
-    monkeypatch.setattr("kernelff.compiled.PairKernel", lambda *args, **kwargs: PairKernel(*args, isa=isa, **kwargs))
+    monkeypatch.setattr(
+        "kernelff.terms.compiled.PairKernel", lambda *args, **kwargs: PairKernel(*args, isa=isa, **kwargs)
+    )
     compiled = agree(potential_of(pair_term(pair)), alloy())
     beside = agree(potential_of(environment_term(), pair_term(pair), pair_term((6, 6), 9)), alloy())
     assert (beside.novelty > 1e-3).all()

@@ -286,4 +286,6 @@ def test_blocks():
 
 def test_numbers_are_shown_with_their_errors():
     assert str(Estimate(1.2345, 0.0234, "Å")) == "1.234 ± 0.023 Å"
+    assert str(Estimate(1.2345, 1e-15, "eV")) == "1.234 eV"
+    assert str(Estimate(-1.53e-22, 2.1e-23, "W/(m K)")) == "-1.5e-22 ± 2.1e-23 W/(m K)"
     assert str(Estimate(123.4, None, "K")) == "123.4 K" and str(Estimate(None, None, "K")) == "not determined"

@@ -1,6 +1,7 @@
 """Model files: exact round trips, refusal of anything damaged."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -101,6 +102,16 @@ def test_failed_write_keeps_the_old_file(path, monkeypatch):
         write_whole(path, b"half")
     assert path.read_bytes() == before
     assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_links_stay_and_pipes_are_refused(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    write_whole(tmp_path / "link", b"whole")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "file").read_bytes() == b"whole"
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="pipe' is a device or a pipe"):
+        write_whole(tmp_path / "pipe", b"lost")
+    assert (tmp_path / "pipe").is_fifo()
 
 
 def test_missing_folder_is_named(model, tmp_path):

@@ -74,11 +74,13 @@ def check_writable(path):
     Raises
     ------
     ValueError
-        If the folder does not exist or the path is a folder.
+        If the folder does not exist, or the path is a folder or a device.
     """
     path = Path(path)
     if path.is_dir():
         raise ValueError(f"{path} is a folder; name a file in it")
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is a device or a pipe; give the name of a file")
     if not path.parent.is_dir():
         raise ValueError(f"{path}: the folder {path.parent} does not exist; make it first")
 

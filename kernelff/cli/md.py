@@ -9,7 +9,7 @@ import typer
 from ase.data import chemical_symbols
 
 import kernelff
-from kernelff.cli.console import console, guarded, note
+from kernelff.cli.console import console, fail, guarded, note
 from kernelff.cli.data import TYPES_HELP
 from kernelff.io import read_raw_frames
 from kernelff.io.mtp import SUFFIXES
@@ -77,16 +77,21 @@ def md(
     elements = ", ".join(chemical_symbols[z] for z in sorted(set(atoms.numbers)))
     console.print(f"{len(atoms)} atoms ({elements}), {ensemble}")
     began = time.perf_counter()
-    result = kernelff.md.run(
-        atoms, potential, ensemble, temperature=temperature, pressure=pressure, timestep=timestep, steps=steps,
-        thermostat=thermostat, thermostat_time=thermostat_time, cell=cell, barostat_time=barostat_time, seed=seed,
-        trajectory=output, trajectory_every=every, thermo=output.with_suffix(".csv"), thermo_every=thermo_every,
-        checkpoint_every=checkpoint_every, resume=not restart, threads=threads, max_force=max_force, max_step=max_step,
-        min_distance=min_distance, precision=precision, uncertainty=uncertainty, uncertainty_every=uncertainty_every,
-        max_uncertainty=max_uncertainty, max_temperature=max_temperature, progress=console.is_terminal,
-        observe=_observed(observe), observe_every=observe_every, observe_from=observe_from,
-        observables=None if observe is None else _observables(output),
-    )  # fmt: skip
+    try:
+        result = kernelff.md.run(
+            atoms, potential, ensemble, temperature=temperature, pressure=pressure, timestep=timestep, steps=steps,
+            thermostat=thermostat, thermostat_time=thermostat_time, cell=cell, barostat_time=barostat_time, seed=seed,
+            trajectory=output, trajectory_every=every, thermo=output.with_suffix(".csv"), thermo_every=thermo_every,
+            checkpoint_every=checkpoint_every, resume=not restart, threads=threads, max_force=max_force,
+            max_step=max_step, min_distance=min_distance, precision=precision, uncertainty=uncertainty,
+            uncertainty_every=uncertainty_every, max_uncertainty=max_uncertainty, max_temperature=max_temperature,
+            progress=console.is_terminal,
+            observe=_observed(observe), observe_every=observe_every, observe_from=observe_from,
+            observables=None if observe is None else _observables(output),
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        kept = output.with_suffix(".checkpoint")
+        fail(f"stopped; the same command{' without --restart' * restart} goes on from {kept}", code=130)
     _show_observables(result.observables, output)
     if not result.ns_per_day:
         note(f"the run is complete at step {steps}; give more --steps to go on, or --restart")
@@ -151,6 +156,7 @@ def _show(result, seconds):
     columns = (("temperature_K", "K"), ("pressure_GPa", "GPa"), ("volume_A3", "Å^3"))
     means = [(name.split("_")[0], np.mean(result.thermo[name][second_half]), unit) for name, unit in columns]
     shown = ", ".join(f"{name} {mean:.5g} {unit}" for name, mean, unit in means if np.isfinite(mean))
-    largest = [name for name in result.thermo if "_max" in name]  # of an uncertainty
-    shown += "".join(f"; largest {name.split('_max')[0]} {np.max(result.thermo[name]):.3g}" for name in largest)
+    for name in (name for name in result.thermo if "_max" in name):  # of an uncertainty
+        kind, _, unit = name.partition("_max")
+        shown += f"; largest {kind} in the table {np.max(result.thermo[name]):.3g}{unit.replace('_', ' ')}"
     console.print(f"{result.ns_per_day:.3g} ns/day, {seconds:.1f} s. Means of the second half: {shown}")

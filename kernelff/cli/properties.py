@@ -27,7 +27,9 @@ def properties(
     context: typer.Context,
     model: Annotated[Path, typer.Argument(help="Model file (.kff), gap.xml or .mtp.")],
     structure: Annotated[str, typer.Argument(help='Crystal: POSCAR, cif, xyz, or words as "Si diamond 5.43".')],
-    what: Annotated[str, typer.Option(help=f"Of {', '.join(KINDS)}, separated by commas.")] = "eos,elastic",
+    what: Annotated[
+        str, typer.Option(help=f"Of {', '.join(KINDS)}, separated by commas; or all of these.")
+    ] = "eos,elastic",
     miller: Annotated[str, typer.Option(help="Surfaces, as 100,111,1-10; of the cell that is given.")] = "100,110,111",
     min_length: Annotated[
         float, typer.Option(help="Distance between copies of a defect or displaced atom, Å, at least.")
@@ -52,7 +54,7 @@ def properties(
 ):
     """Equation of state, elastic constants, vacancies, surfaces, phonons, melting of a crystal, with error bars."""
     _check_output(output, report)
-    wanted = [kind.strip() for kind in what.split(",") if kind.strip()]
+    wanted = list(KINDS) if what.strip() == "all" else [kind.strip() for kind in what.split(",") if kind.strip()]
     potential = kernelff.load(model, species=species if model.suffix.lower() in SUFFIXES else None)
     atoms = read_structure(structure)
     with console.status("relaxing the crystal") as status:

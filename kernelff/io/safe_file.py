@@ -32,10 +32,18 @@ def write_checked(path, kind, params, arrays):
 
 
 def write_whole(path, data):
-    """Write bytes beside the target, flush them to disk, then replace the target in one step."""
-    path = Path(path)
+    """Write bytes beside the target, flush them to disk, then replace the target in one step; links stay links.
+
+    Raises
+    ------
+    ValueError
+        If the folder does not exist, or the target is a device or a pipe, which would be replaced by a file.
+    """
+    path = Path(os.path.realpath(path))
     if not path.parent.is_dir():
         raise ValueError(f"path: the folder {str(path.parent)!r} does not exist. Make it first.")
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise ValueError(f"path: {str(path)!r} is a device or a pipe, not a file. Give the name of a file.")
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:

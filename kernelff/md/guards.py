@@ -77,8 +77,8 @@ def _told_uncertainty(stopped, name, settings, watch):
         return ""
     limit, unit = settings.max_uncertainty or float("inf"), " eV" if watch.kind == "std" else ""
     return (
-        f"{watch.name} of {name} is {watch.told(stopped.worst):.3g}{unit}, above max_uncertainty = "
-        f"{limit:g}. Label this frame and fit again, lower the temperature, or raise max_uncertainty"
+        f"{watch.words} of {name} is {watch.told(stopped.worst):.3g}{unit}, above max_uncertainty = "
+        f"{limit:g}{unit}. Label this frame and fit again, lower the temperature, or raise max_uncertainty"
     )
 
 

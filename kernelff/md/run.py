@@ -147,13 +147,12 @@ def run(
         A number of every atom: "std", the calibrated standard deviation of its local energy, eV; "novelty", the share
         of its environment that the sparse set of a Gaussian process cannot express, 0..1; "grade", the extrapolation
         grade of a linear model with an active set. The table gets the largest and the mean, frames the numbers of all
-        atoms, those of the last step that they were made in. SOAP-GAP, pair terms and moment
-        tensors have them in the compiled pass of the forces, which then costs 1.2 to 3 times as much; others through
-        Python.
+        atoms, those of the last step that they were made in. SOAP-GAP, pair terms and moment tensors have them in the
+        compiled pass of the forces, which then costs 1.2 to 2.6 times as much; others through Python.
     uncertainty_every : int
         Steps.
     max_uncertainty : float, optional
-        Guard rail: above it the run stops.
+        Guard rail: above it the run stops. What training frames have is a scale, see `Potential.calculator`.
     max_temperature : float, optional
         K, looked at with every line of the thermo table: a guard rail against heating that is too slow for the others.
         By default ten times the highest temperature asked for, 1000 K at least, and more where atoms are few.

@@ -229,6 +229,7 @@ class Simulation:
             path = self.files["trajectory"].path.with_suffix(".stopped.xyz")
             frame = self.frame()
             frame["forces"] = np.nan_to_num(frame["forces"])
+            frame["stress"] = None  # the loop makes virials when a step needs them, not in the middle of a run
             file = ExtendedXYZ(path)
             try:
                 file.open(None)

@@ -11,6 +11,7 @@ from kernelff.error_bars.local_pass import LocalPass, local_numbers, require_kin
 from kernelff.potential import Potential
 
 _NAMES = {"std": ("energies_std", "_eV"), "novelty": ("novelty", ""), "grade": ("extrapolation_grades", "")}
+_WORDS = {"std": "the sd of the local energy", "novelty": "the novelty", "grade": "the extrapolation grade"}
 
 
 class Watch:
@@ -31,6 +32,8 @@ class Watch:
         Of the array of a frame: energies_std (eV), novelty or extrapolation_grades.
     columns : tuple of str
         Of the thermo table: the largest and the mean.
+    words : str
+        The name in a sentence.
 
     Raises
     ------
@@ -49,6 +52,7 @@ class Watch:
         if self.kind == "grade":
             require_known(atoms.numbers, potential.active_set.species)
         self.name, unit = _NAMES[self.kind]
+        self.words = _WORDS[self.kind]
         self.columns = (f"{self.name}_max{unit}", f"{self.name}_mean{unit}")
         self.potential, self.elements = potential, elements_of(atoms)
         self.compiled = LocalPass.of(potential, (self.kind,))

@@ -30,6 +30,10 @@ from kernelff.properties.coexistence import LONG, Cell, Coexistence, Runs, block
 from kernelff.properties.linear import PosteriorRows
 from kernelff.properties.relaxation import require_crystal
 
+_LIMITS = {
+    "guess": (1.0, 1e5), "n_atoms": (16, 1e7), "overheat": (1.1, 10.0), "length": (1e-3, 1e6),
+    "preparation": (1e-3, 1e6), "max_tries": (1, 1000),
+}  # fmt: skip
 _EATEN = 0.12  # share of one phase below which the other has eaten it
 _STEP = 1.15  # of the next guess where there is no bound yet
 _NEAR = 0.08  # of the melting point; cells made at a guess farther off are strained and made again
@@ -121,18 +125,23 @@ def melting_point(
         If one phase eats the other in every try, if they cannot be told apart, or if a guard rail stops a run.
     """
     require_crystal(atoms)
-    _check(guess, n_atoms, overheat, length, preparation, max_tries)
+    check_search(
+        guess=guess, n_atoms=n_atoms, overheat=overheat, length=length, preparation=preparation, max_tries=max_tries
+    )  # fmt: skip
     with tempfile.TemporaryDirectory() as scratch:
         runs = Runs(folder if folder is not None else scratch, potential, pressure, timestep, seed, threads)
         return _search(atoms, potential, runs, guess, Cell(n_atoms, length, preparation, overheat), max_tries, status)
 
 
-def _check(guess, n_atoms, overheat, length, preparation, max_tries):
-    limits = {
-        "guess": (guess, 1.0, 1e5), "n_atoms": (n_atoms, 16, 1e7), "overheat": (overheat, 1.1, 10.0),
-        "length": (length, 1e-3, 1e6), "preparation": (preparation, 1e-3, 1e6), "max_tries": (max_tries, 1, 1000),
-    }  # fmt: skip
-    for name, (value, low, high) in limits.items():
+def check_search(**arguments):
+    """Refuse numbers among the arguments of `melting_point` that mean nothing.
+
+    Raises
+    ------
+    ValueError
+    """
+    for name in arguments.keys() & _LIMITS.keys():
+        value, (low, high) = arguments[name], _LIMITS[name]
         if not isinstance(value, int | float | np.number) or not low <= value <= high:
             raise ValueError(f"{name}: must be a number from {low:g} to {high:g}, got {value!r}.")
 

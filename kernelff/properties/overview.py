@@ -12,7 +12,7 @@ import numpy as np
 from kernelff.properties.barriers import barrier, vacancy_jump
 from kernelff.properties.elastic import stiffness
 from kernelff.properties.equation_of_state import equation_of_state
-from kernelff.properties.melting import melting_point
+from kernelff.properties.melting import check_search, melting_point
 from kernelff.properties.phonons import phonons
 from kernelff.properties.point_defects import vacancies
 from kernelff.properties.relaxation import relax_crystal, require_crystal
@@ -112,7 +112,7 @@ def survey(
     RuntimeError
         If the crystal itself does not relax.
     """
-    _check(atoms, what, melting)
+    _check(atoms, what, melting, melting_settings or {})
     say = status or (lambda text: None)
     say("relaxing the crystal")
     result = Survey(relax_crystal(atoms, calculator))
@@ -147,11 +147,13 @@ def survey(
     return result
 
 
-def _check(atoms, what, melting):
+def _check(atoms, what, melting, melting_settings):
     require_crystal(atoms)
     unknown = [kind for kind in what if kind not in KINDS]
     if unknown or (not what and melting is None):
         raise ValueError(f"what: must be of {', '.join(KINDS)}, got {', '.join(unknown) or 'nothing'}")
+    if melting is not None:  # the last to be computed, so a wrong number is told before
+        check_search(guess=melting, **melting_settings)
     if "phonons" in what and importlib.util.find_spec("phonopy") is None:
         raise ImportError("phonons need phonopy: pip install 'kernelff[phonons]', or leave phonons out")
 

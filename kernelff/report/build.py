@@ -15,6 +15,7 @@ from kernelff.io.safe_file import write_whole
 from kernelff.report.cells import Table
 
 _TEMPLATE = "report.html.j2"
+_FULL_WIDTH = 11  # inches of a figure as wide as the page; narrower ones keep the size of their letters
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,13 @@ class Figure:
         Data URI.
     caption : str
         What one sees.
+    share : float
+        Of the width of the page, percent.
     """
 
     source: str
     caption: str
+    share: float = 100.0
 
     @classmethod
     def from_matplotlib(cls, figure, caption):
@@ -38,7 +42,8 @@ class Figure:
         buffer = io.BytesIO()
         with matplotlib.rc_context({"svg.hashsalt": "kernelff"}):  # the same picture, the same file
             figure.savefig(buffer, format="svg", dpi=160, bbox_inches="tight", metadata={"Date": None})
-        return cls("data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode(), caption)
+        source = "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()
+        return cls(source, caption, round(min(100.0 * figure.get_figwidth() / _FULL_WIDTH, 100.0)))
 
 
 @dataclass(frozen=True)

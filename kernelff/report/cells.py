@@ -23,6 +23,8 @@ class Table:
     groups : list of tuple
         (title, number of columns) above the header, in the order of the columns.
     title, caption : str
+    texts : tuple of int
+        Columns of words, beside the first.
     """
 
     header: list[str]
@@ -30,6 +32,7 @@ class Table:
     groups: list[tuple[str, int]] = field(default_factory=list)
     title: str = ""
     caption: str = ""
+    texts: tuple[int, ...] = ()
 
 
 def error_table(evaluations, statistic="mae"):

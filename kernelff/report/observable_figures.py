@@ -113,7 +113,7 @@ def velocities(result):
     if "dos_per_THz" in result.columns:
         right.plot(f, result.columns["dos_per_THz"], color=INK, lw=1.2, label="all")
     left.axhline(0, color=SOFT, lw=0.8)
-    left.set(title="Velocity autocorrelation", xlabel="time, ps", ylabel="of its value at 0", xlim=(0, t[-1]))
+    left.set(title="Velocity autocorrelation", xlabel="time, ps", ylabel="relative to 0 ps", xlim=(0, t[-1]))
     right.set(title="Spectrum", xlabel="frequency, THz", ylabel="1/THz", xlim=(0, min(1.15 * highest, f[-1])))
     right.set_ylim(bottom=0)
     if len(names) > 1:
@@ -146,7 +146,7 @@ def transport(result):
         high = max(np.nanmax((running + error)[t <= 2.5 * limit / 1e3]), 0)
         right.set_ylim(min(0, np.nanmin((running - error)[t <= 2.5 * limit / 1e3])), 1.15 * high)
     right.axhline(0, color=SOFT, lw=0.8)
-    right.set(title=titles[1], ylabel=unit, xlabel="upper limit, ps", xlim=(0, t[-1]))
+    right.set(title=titles[1], ylabel=unit, xlabel="upper limit, ps", xlim=(0, 1.04 * t[-1]))
     plain_decades(left.xaxis)
     return canvas
 
@@ -172,9 +172,12 @@ def local_sds(result):
 
 
 _TRANSPORT = {
-    "stress": (("Shear stress autocorrelation", "Viscosity by Green-Kubo"), "GPa", "shear viscosity", "mPa s"),
+    "stress": (
+        ("Shear stress autocorrelation", "Viscosity by Green-Kubo"), "V / kT ⟨σ(0) σ(t)⟩, GPa", "shear viscosity",
+        "mPa s",
+    ),
     "heat_flux": (
-        ("Heat flux autocorrelation", "Thermal conductivity by Green-Kubo"), "of its value at 0",
+        ("Heat flux autocorrelation", "Thermal conductivity by Green-Kubo"), "relative to 0 ps",
         "thermal conductivity", "W/(m K)",
     ),
 }  # fmt: skip

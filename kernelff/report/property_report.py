@@ -9,7 +9,7 @@ from kernelff.report.build import Figure, Section, build_report
 from kernelff.report.cells import Table, number
 from kernelff.report.figures import COLOURS, INK, LINE, SERIES, SOFT, styled
 
-_HEADLINES = ("lattice constant a", "bulk modulus", "highest frequency")
+_HEADLINES = ("lattice constant a", "bulk modulus", "highest frequency", "melting point")
 
 
 def rows_table(rows, title="", remarks=True):
@@ -29,8 +29,12 @@ def rows_table(rows, title="", remarks=True):
     cells = []
     for row in rows:
         value, std = value_and_std(row.value, row.std)
-        cells.append([row.name, row.unit, value, std, *([row.remark] if remarks else [])])
-    return Table(["", "unit", "value", "sd", *(["remark"] if remarks else [])], cells, title=title)
+        cells.append([row.name, _typeset(row.unit), value, std, *([row.remark] if remarks else [])])
+    return Table(["", "unit", "value", "sd", *(["remark"] if remarks else [])], cells, title=title, texts=(4,))
+
+
+def _typeset(unit):
+    return unit.replace("^2", "²").replace("^3", "³")
 
 
 def value_and_std(value, std):
@@ -72,7 +76,7 @@ def property_report(path, title, survey):
     for row in survey.rows:
         if row.name in _HEADLINES:
             value, std = value_and_std(row.value, row.std)
-            numbers.append((value, row.unit, f"{row.name}, ±{std}" if std else row.name))
+            numbers.append((value, _typeset(row.unit), f"{row.name}, ±{std}" if std else row.name))
     sections = [Section("Numbers", _TEXT, [rows_table(survey.rows)])]
     if "eos" in found:
         picture = Figure.from_matplotlib(energy_curve(found["eos"]), _EOS_CAPTION)
@@ -195,11 +199,11 @@ def melting_run(found):
     smooth = np.convolve(found.temperatures, np.ones(width) / width, "valid")
     left.plot(found.time[width // 2 :][: len(smooth)], smooth, color=SERIES[0], lw=1.6)
     left.axhline(found.temperature, color=COLOURS["DFT"], lw=1.2, ls="--")
-    left.set(title="Temperature", xlabel="time, ps", ylabel="K")
+    left.set(title="Temperature", xlabel="time, ps", ylabel="temperature, K")
     edges = np.linspace(0, 1, len(found.profile) + 1)
     right.stairs(found.profile, edges, fill=True, color=SERIES[0], alpha=0.25)
     right.stairs(found.profile, edges, color=SERIES[0], lw=1.4)
-    right.set(title="Solid", xlabel="along the cell", ylabel="share of the atoms", ylim=(0, 1.05), xlim=(0, 1))
+    right.set(title="Solid", xlabel="position along the cell", ylabel="share of the atoms", ylim=(0, 1.05), xlim=(0, 1))
     return canvas
 
 

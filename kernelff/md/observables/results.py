@@ -16,8 +16,11 @@ class Estimate(NamedTuple):
     def __str__(self):
         if self.value is None:
             return "not determined"
-        if not self.error:
+        largest = max(abs(self.value), self.error or 0.0)
+        if not self.error or self.error < 1e-9 * largest:  # nothing, or rounding
             return f"{self.value:.4g} {self.unit}".strip()
+        if largest < 1e-4:
+            return f"{self.value:.1e} ± {self.error:.1e} {self.unit}".strip()
         decimals = max(0, 1 - int(np.floor(np.log10(self.error))))
         return f"{self.value:.{decimals}f} ± {self.error:.{decimals}f} {self.unit}".strip()
 
