@@ -36,6 +36,8 @@ class Observers:
     """
 
     def __init__(self, observe=(), every=10, first=0, path=None):
+        if not isinstance(observe, (str, list, tuple, set, type(None), *OBSERVABLES.values())):
+            raise ValueError(f"observe: must be a list of names such as 'rdf', or of objects, got {observe!r:.100}.")
         chosen = [observe] if isinstance(observe, (str, *OBSERVABLES.values())) else list(observe or ())
         require_whole("observe_every", every, 1)
         require_whole("observe_from", first, 0)
