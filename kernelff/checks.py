@@ -1,7 +1,6 @@
 """Checks of plain parameters, with the message that names them."""
 
 import numbers
-import os
 
 import numpy as np
 
@@ -14,13 +13,6 @@ def require_whole(name, value, least):
     """Raise a ValueError that names the parameter unless it is a whole number >= `least` that fits 64 bits."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not least <= value < 2**63:
         raise ValueError(f"{name}: must be a whole number >= {least}, got {value!r}.")
-
-
-def require_paths(**paths):
-    """Raise a ValueError that names the parameter unless each is a path or None."""
-    for name, path in paths.items():
-        if path is not None and not isinstance(path, str | os.PathLike):
-            raise ValueError(f"{name}: must be a path, got {path!r}.")
 
 
 def require_positive(name, value, unit=""):

@@ -92,12 +92,6 @@ def test_atoms_that_cannot_move(atoms, message, potential):
         kff.md.run(atoms, potential, steps=3)
 
 
-@pytest.mark.parametrize("name", ["trajectory", "thermo", "checkpoint", "observables"])
-def test_paths_are_paths(name, potential):
-    with pytest.raises(ValueError, match=f"{name}: must be a path, got 3"):
-        kff.md.run(copper(), potential, **{name: 3})
-
-
 def test_observe_is_a_list(potential):
     with pytest.raises(ValueError, match="observe: must be a list of names such as 'rdf', or of objects, got 3"):
         kff.md.run(copper(), potential, observe=3)

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from ase import Atoms
 
-from kernelff.checks import require_paths
 from kernelff.md.observables import Observers
 from kernelff.md.settings import MDSettings
 from kernelff.md.simulation import Simulation
@@ -170,7 +169,6 @@ def run(
     OSError
         If a file cannot be written. The last checkpoint is kept.
     """
-    require_paths(trajectory=trajectory, thermo=thermo, checkpoint=checkpoint, observables=observables)
     settings = MDSettings.checked(
         ensemble, temperature, pressure, thermostat, cell, timestep=timestep, thermostat_time=thermostat_time,
         barostat_time=barostat_time, seed=seed, skin=skin, max_force=max_force, max_step=max_step,
