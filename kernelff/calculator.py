@@ -31,6 +31,8 @@ class PotentialCalculator(Calculator):
         super().__init__()
         if not isinstance(uncertainty, bool) and uncertainty != "local":
             raise ValueError(f'uncertainty: must be True, False or "local", got {uncertainty!r}.')
+        if not isinstance(extrapolation, bool):
+            raise ValueError(f"extrapolation: must be True or False, got {extrapolation!r}.")
         if uncertainty:
             potential.require_posterior()
         if extrapolation:

@@ -11,8 +11,8 @@ class SettingsWarning(UserWarning):
 
 
 def require_whole(name, value, least):
-    """Raise a ValueError that names the parameter unless it is a whole number >= `least`."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
+    """Raise a ValueError that names the parameter unless it is a whole number >= `least` that fits 64 bits."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not least <= value < 2**63:
         raise ValueError(f"{name}: must be a whole number >= {least}, got {value!r}.")
 
 

@@ -4,6 +4,7 @@ import warnings
 from functools import partial, reduce
 
 import numpy as np
+from ase import Atoms
 from ase.data import chemical_symbols
 
 from kernelff.assembly import VOIGT, neighbors_of, term_columns
@@ -274,6 +275,8 @@ class Potential(ErrorBars):
 
     def check_species(self, atoms):
         """Refuse elements that the model was not fitted to; warn of those that it only gives e0."""
+        if not isinstance(atoms, Atoms):
+            raise ValueError(f"atoms: must be ase.Atoms, one frame, got {atoms!r:.100}.")
         unknown = sorted({int(z) for z in set(atoms.numbers)} - set(self.e0))
         if unknown:
             raise ValueError(

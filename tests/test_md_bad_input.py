@@ -85,6 +85,11 @@ def test_atoms_that_cannot_move(atoms, message, potential):
         kff.md.run(atoms, potential, steps=3)
 
 
+def test_observe_is_a_list(potential):
+    with pytest.raises(ValueError, match="observe: must be a list of names such as 'rdf', or of objects, got 3"):
+        kff.md.run(copper(), potential, observe=3)
+
+
 @pytest.mark.parametrize(
     "atoms, settings, reason",
     [

@@ -189,6 +189,7 @@ def test_a_limit_at_the_start(gap):
         ({"max_uncertainty": 1.0}, "max_uncertainty: of which kind"),
         ({"uncertainty": "std", "max_uncertainty": -1.0}, "max_uncertainty"),
         ({"uncertainty": "std", "uncertainty_every": 0}, "uncertainty_every: must be a whole number >= 1"),
+        ({"uncertainty": "std", "uncertainty_every": 10**30}, "uncertainty_every: must be a whole number >= 1"),
     ],
 )
 def test_bad_settings(settings, message, gap):

@@ -204,6 +204,8 @@ def test_what_is_no_crystal_is_refused():
         survey(Atoms(pbc=True, cell=[3, 3, 3]), EMT())
     with pytest.raises(ValueError, match="got dos"):
         survey(bulk("Cu"), EMT(), ["eos", "dos"])
+    with pytest.raises(ValueError, match="guess: must be a number from 1"):
+        survey(bulk("Cu"), EMT(), ["eos"], melting=-5)
     with pytest.raises(ValueError, match="5 points"):
         equation_of_state(bulk("Cu"), EMT(), n_points=3)
     with pytest.raises(ValueError, match="supercell of use"):

@@ -67,7 +67,10 @@ def explained(stopped, atoms, step, settings, volume, watch=None):
             (),
         ),
         "uncertain": (_told_uncertainty(stopped, names[0], settings, watch), (a,)),
-        "crowded": ("there are too many atoms and images for one neighbour list. Take a larger or smaller cell", ()),
+        "crowded": (
+            "there are too many atoms and images for one neighbour list. Take a larger or smaller cell, or less skin",
+            (),
+        ),
     }[stopped.reason]
     return MDStopped(f"The run stopped {when}: {text}.", stopped.reason, culprits, step)
 

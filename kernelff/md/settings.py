@@ -6,7 +6,7 @@ from numbers import Integral, Real
 import numpy as np
 from ase import units
 
-from kernelff.checks import require_positive
+from kernelff.checks import require_positive, require_whole
 from kernelff.single_precision import PRECISIONS
 
 THERMOSTATS = ("langevin", "bussi", "nose-hoover")
@@ -193,9 +193,7 @@ def _checked_uncertainty(uncertainty=None, uncertainty_every=10, max_uncertainty
     if max_uncertainty is not None:
         require_positive("max_uncertainty", max_uncertainty)
         max_uncertainty = float(max_uncertainty)
-    whole = isinstance(uncertainty_every, int | np.integer) and not isinstance(uncertainty_every, bool)
-    if not whole or uncertainty_every < 1:
-        raise ValueError(f"uncertainty_every: must be a whole number >= 1, got {uncertainty_every!r}.")
+    require_whole("uncertainty_every", uncertainty_every, 1)
     return dict(zip(_UNCERTAINTY, (uncertainty, int(uncertainty_every), max_uncertainty), strict=True))
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from kernelff.potential import Potential
 from kernelff.properties.barriers import barrier, vacancy_jump
 from kernelff.properties.elastic import stiffness
 from kernelff.properties.equation_of_state import equation_of_state
@@ -81,7 +82,7 @@ def survey(
     ----------
     atoms : ase.Atoms
         Crystal near its equilibrium.
-    calculator : ase.calculators.calculator.Calculator
+    calculator : ase Calculator, Potential or fitted model
     what : sequence of str
         Of "eos", "elastic", "vacancy", "surfaces", "barrier" (of a vacancy's jump) and "phonons".
     miller : sequence of tuple of int
@@ -112,7 +113,10 @@ def survey(
     RuntimeError
         If the crystal itself does not relax.
     """
+    what = [what] if isinstance(what, str) else what
     _check(atoms, what, melting, melting_settings or {})
+    calculator = getattr(calculator, "potential_", calculator)
+    calculator = calculator.calculator() if isinstance(calculator, Potential) else calculator
     say = status or (lambda text: None)
     say("relaxing the crystal")
     result = Survey(relax_crystal(atoms, calculator))

@@ -43,6 +43,8 @@ class Observers:
     """
 
     def __init__(self, observe=(), every=None, first=0, path=None, settings=None):
+        if not isinstance(observe, (str, list, tuple, set, type(None), *OBSERVABLES.values())):
+            raise ValueError(f"observe: must be a list of names such as 'rdf', or of objects, got {observe!r:.100}.")
         chosen = [observe] if isinstance(observe, (str, *OBSERVABLES.values())) else list(observe or ())
         if every is not None:
             require_whole("observe_every", every, 1)
