@@ -38,7 +38,7 @@ static int64_t scratch_of_terms(const centre_term *terms, int n_terms, int64_t m
 typedef struct {
     int64_t n_functions;             /* of all terms together */
     double *rows;                    /* [n][n_functions] */
-    double *priors, *spare;          /* [n] */
+    double *priors, *spare;          /* [n]; priors NULL: not wanted */
 } term_rows;
 
 /* Add a term and its basis functions. */
@@ -63,7 +63,8 @@ INLINE void evaluate_terms(const centre_term *terms, int n_terms, const centre_p
     memset(energies, 0, (size_t)n * sizeof(double));
     if (rows) {
         memset(rows->rows, 0, (size_t)(n * rows->n_functions) * sizeof(double));
-        memset(rows->priors, 0, (size_t)n * sizeof(double));
+        if (rows->priors)
+            memset(rows->priors, 0, (size_t)n * sizeof(double));
     }
     for (const centre_term *t = terms; t < terms + n_terms; t++) {
         if (t->reach && !(least < SQUARE(t->reach)))

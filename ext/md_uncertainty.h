@@ -20,7 +20,9 @@ static void release_rows(thread_part *t) { free(t->rows_of_block), free(t->prior
 
 static term_rows rows_of_block(const md_system *s, const thread_part *t)
 {
-    return (term_rows){s->uncertainty.n_functions, t->rows_of_block, t->priors, t->priors + BLOCK};
+    const md_uncertainty *u = &s->uncertainty;
+    double *priors = u->plan && u->plan->kind == UNCERTAINTY_NOVELTY ? t->priors : NULL;
+    return (term_rows){u->n_functions, t->rows_of_block, priors, t->priors + BLOCK};
 }
 
 /* Numbers of the centres of the block. */
