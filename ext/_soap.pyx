@@ -13,7 +13,7 @@ cdef extern from "soap.h":
         double split
         double inverse_step[2]
         int64_t n_intervals[2]
-        const double *knots
+        const double *pieces
 
     ctypedef struct soap_plan:
         int n_species, n_max, l_max, normalize, shared
@@ -82,12 +82,12 @@ cdef class Loops(CentreLoops):
             raise ValueError(f"tables: {len(tables)} given, at most {MAX_TABLES} are supported.")
         cdef const int32_t[:, ::1] index = np.ascontiguousarray(table_of, dtype=np.int32)
         cdef const double[:, ::1] centre = np.ascontiguousarray(central, dtype=np.float64)
-        cdef const double[::1] knots
+        cdef const double[::1] pieces
         self.kept = [index, centre]
         for t, (split, steps, n_intervals, values) in enumerate(tables):
-            knots = _to_lanes(values, self.loops.lanes)
-            self.kept.append(knots)
-            self.tables[t].knots = &knots[0]
+            pieces = _to_lanes(_pieces(values, n_intervals), self.loops.lanes)
+            self.kept.append(pieces)
+            self.tables[t].pieces = &pieces[0]
             self.tables[t].split = split
             for segment in range(2):
                 self.tables[t].inverse_step[segment] = 1.0 / steps[segment] if n_intervals[segment] else 0.0
@@ -110,13 +110,24 @@ cdef class Loops(CentreLoops):
 include "gap.pxi"
 
 
+def _pieces(knots, n_intervals):
+    """Values and derivatives at the knots (knot, l, 3, n) -> coefficients of the pieces between them (piece, l, 6, n)."""
+    begin = np.concatenate([np.arange(n_intervals[0]), n_intervals[0] + 1 + np.arange(n_intervals[1])])
+    (f0, f1, f2), (g0, g1, g2) = (np.moveaxis(knots[k], 2, 0) for k in (begin, begin + 1))
+    value, slope, bend = g0 - f0 - f1 - 0.5 * f2, g1 - f1 - f2, 0.5 * (g2 - f2)  # what the first three leave at t = 1
+    cubic = 10.0 * value - 4.0 * slope + bend
+    quartic = -15.0 * value + 7.0 * slope - 2.0 * bend
+    quintic = 6.0 * value - 3.0 * slope + bend
+    return np.stack([f0, f1, 0.5 * f2, cubic, quartic, quintic], axis=2)
+
+
 def _to_lanes(values, lanes):
-    """(knot, l, 3, n) -> flat, 64-byte aligned [knot][n_vectors][l][3][lanes], padded with zeros."""
-    n_knots, n_l, _, n_max = values.shape
+    """(piece, l, 6, n) -> flat, 64-byte aligned [piece][n_vectors][l][6][lanes], padded with zeros."""
+    n_pieces, n_l, n_terms, n_max = values.shape
     n_vectors = -(-n_max // lanes)
-    padded = np.zeros((n_knots, n_l, 3, n_vectors * lanes))
+    padded = np.zeros((n_pieces, n_l, n_terms, n_vectors * lanes))
     padded[..., :n_max] = values
-    packed = padded.reshape(n_knots, n_l, 3, n_vectors, lanes).transpose(0, 3, 1, 2, 4)
+    packed = padded.reshape(n_pieces, n_l, n_terms, n_vectors, lanes).transpose(0, 3, 1, 2, 4)
     room = np.empty(packed.size + 8)
     skip = -(room.ctypes.data // 8) % 8
     flat = room[skip : skip + packed.size]

@@ -77,7 +77,7 @@ static void fill_spectra(block *b, const soap_plan *soap, const centre_pairs *pa
     for (int64_t k = 0; k < n; k++) {
         layout_centre(&b->s, soap, b->kept + k * b->size_kept);
         look_around(&b->s, soap, pairs, b->index[k]);
-        prepare(&b->s, soap, 0);
+        find_harmonics(&b->s, soap);
         spectrum(&b->s, soap, pairs, b->index[k]);
         b->scale[k] = b->s.scale;
         double *q = column(b, b->Q, k);
@@ -114,7 +114,7 @@ static void pull_back(block *b, const soap_plan *soap, int64_t first_pair, int64
     for (int64_t k = 0; k < n; k++) {
         layout_centre(&b->s, soap, b->kept + k * b->size_kept);
         b->s.n = b->s.species_start[soap->n_species];
-        prepare(&b->s, soap, 1);
+        find_harmonics(&b->s, soap);
         const double *g = column(b, b->G, k);
         for (int64_t f = 0; f < soap->n_features; f++)
             b->s.g[f] = g[f * GROUP];

@@ -15,7 +15,7 @@
  * For the basis functions k(i, s) = amplitude (q_i . x_s)^zeta too, gap_set_keep(&sets[k], ...) before the plan is used, then
  * kernel->evaluate_rows(); their columns are those of the first set, then of the next. uncertainty.h goes on from there.
  *
- * The knots of soap_table have rows of kernel->lanes numbers, so the tables go with the instruction set.
+ * The pieces of soap_table have rows of kernel->lanes numbers, so the tables go with the instruction set.
  * Lengths in Angstrom, energies in the unit of w (eV), float64 but for the products that gap_set_split() turns into float32.
  */
 #ifndef KERNELFF_GAP_H

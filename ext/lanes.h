@@ -27,6 +27,9 @@ typedef real uvec __attribute__((vector_size(BYTES), aligned(sizeof(real)), may_
 typedef whole ivec __attribute__((vector_size(BYTES), aligned(BYTES), may_alias));
 #define ZERO ((vec){0})
 
+/* x in all lanes: a load, where ZERO + x would have to turn -0 into 0. */
+INLINE vec all_lanes(real x) { return x - ZERO; }
+
 /* x where the condition holds, else 0; conditions are lanes of all ones or all zeros. */
 INLINE vec where(ivec condition, vec x) { return (vec)(condition & (ivec)x); }
 
@@ -73,6 +76,20 @@ INLINE void transpose(vec *a)
             a[i] = __builtin_shuffle(one, two, low), a[i + half] = __builtin_shuffle(one, two, high);
         }
     }
+}
+
+/* Lane u is the sum across lanes of a[u], which is overwritten. */
+INLINE vec totals(vec *a)
+{
+    const ivec lane = {JOIN(NUMBERS_, LANES)};
+#pragma GCC unroll 4
+    for (int half = 1; half < LANES; half *= 2) {
+        ivec low = lane + (((lane & half) != 0) & (LANES - half)), high = low + half;
+#pragma GCC unroll 8
+        for (int i = 0; i < LANES; i += 2 * half)
+            a[i] = __builtin_shuffle(a[i], a[i + half], low) + __builtin_shuffle(a[i], a[i + half], high);
+    }
+    return a[0];
 }
 
 #ifndef SINGLE

@@ -10,7 +10,7 @@ static int compute(const void *of, const centre_pairs *pairs, double *q)
         return SOAP_NO_MEMORY;
     for (int64_t i = pairs->start; i < pairs->stop; i++, q += plan->n_features) {
         look_around(&s, plan, pairs, i);
-        prepare(&s, plan, 0);
+        find_harmonics(&s, plan);
         spectrum(&s, plan, pairs, i);
         memcpy(q, s.p, (size_t)plan->n_features * sizeof(double));
     }
@@ -29,7 +29,7 @@ static int backward(const void *of, const centre_pairs *pairs, const double *dE_
     memset(dE_dr, 0, (size_t)(pairs->first[pairs->stop] - first_pair) * 3 * sizeof(double));
     for (int64_t i = pairs->start; i < pairs->stop; i++, dE_dq += plan->n_features) {
         look_around(&s, plan, pairs, i);
-        prepare(&s, plan, 1);
+        find_harmonics(&s, plan);
         spectrum(&s, plan, pairs, i);
         double along = 0.0; /* part of dE/dq along q, which normalisation removes */
         if (plan->normalize)

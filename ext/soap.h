@@ -18,13 +18,13 @@ extern "C" {
 
 enum { SOAP_OK = 0, SOAP_NO_MEMORY = 1 };
 
-/* Radial functions of one (centre species, neighbour channel): quintic Hermite pieces on two
- * segments of equal intervals, [0, split] and [split, cutoff]. A knot holds f, h f', h^2 f'' for
- * every degree: knots[knot][n_vectors][l_max + 1][3][lanes], 64-byte aligned, segment 0 first. */
+/* Radial functions of one (centre species, neighbour channel): quintic pieces on two segments of equal
+ * intervals, [0, split] and [split, cutoff]. A piece holds the coefficients c_0..c_5 of sum_k c_k t^k,
+ * 0 <= t <= 1, for every degree: pieces[piece][n_vectors][l_max + 1][6][lanes], 64-byte aligned, segment 0 first. */
 typedef struct {
     double split, inverse_step[2];
     int64_t n_intervals[2];
-    const double *knots;
+    const double *pieces;
 } soap_table;
 
 /* Component of d(r^l Y_lm)/dx_a on r^(l-1) Y_(l-1)m', gathered: target (a, l-1, m') takes

@@ -17,8 +17,8 @@ static void *open_scratch(scratch *s, const soap_plan *plan, const centre_pairs 
 
 /* For two neighbours at once: out[l][0] = sum_m rows_lm Y_lm, out[l][1..3] = the same of the moves,
  * which belong to degree l + 1. */
-static void contract(const soap_plan *plan, const vec *rows, const double *y0, const double *y1, double *out0,
-                     double *out1, int64_t stride)
+static void contract_two(const soap_plan *plan, const vec *rows, const double *y0, const double *y1, double *out0,
+                         double *out1, int64_t stride)
 {
     for (int l = 0; l < plan->l_max; l++) {
         vec a0 = ZERO, a1 = ZERO, a2 = ZERO, a3 = ZERO, b0 = ZERO, b1 = ZERO, b2 = ZERO, b3 = ZERO;
@@ -44,12 +44,13 @@ static void spread_radial(scratch *s, const soap_plan *plan, int g, int64_t k)
     int64_t n_l = plan->l_max + 1, column = s->front + (int64_t)g * plan->n_max;
     double inverse = s->inverse_r[k];
     for (int64_t v = 0; v < s->n_vectors; v++) {
-        radial_place at = place_of(s, n_l, v, k);
+        radial_row R, slope;
+        radial_rows(s, n_l, v, k, R, slope);
         int64_t count = plan->n_max - v * LANES < LANES ? plan->n_max - v * LANES : LANES;
         for (int64_t l = 0; l < n_l; l++) {
-            vec R = radial(at, l, 0) * inverse, slope = radial(at, l, 6) - (double)l * R;
-            memcpy(s->rows + l * s->width + column + v * LANES, &R, (size_t)count * sizeof(double));
-            memcpy(s->rows + (n_l + l) * s->width + column + v * LANES, &slope, (size_t)count * sizeof(double));
+            R[l] *= inverse;
+            memcpy(s->rows + l * s->width + column + v * LANES, R + l, (size_t)count * sizeof(double));
+            memcpy(s->rows + (n_l + l) * s->width + column + v * LANES, slope + l, (size_t)count * sizeof(double));
         }
     }
 }
@@ -128,8 +129,8 @@ static void gradients_of_centre(scratch *s, const soap_plan *plan, int64_t first
         for (int64_t k = s->group_start[g]; k < s->group_start[g + 1]; k += 2) {
             int64_t other = k + 1 < s->group_start[g + 1] ? k + 1 : k;
             for (int64_t b = 0; b < blocks; b++)
-                contract(plan, (const vec *)s->moved + b * s->n_lm * 4, harmonics_of(s, k), harmonics_of(s, other),
-                         s->contracted + b * LANES, s->contracted + half + b * LANES, s->width);
+                contract_two(plan, (const vec *)s->moved + b * s->n_lm * 4, harmonics_of(s, k), harmonics_of(s, other),
+                             s->contracted + b * LANES, s->contracted + half + b * LANES, s->width);
             for (int64_t e = k; e <= other; e++) {
                 spread_radial(s, plan, g, e);
                 outer_products(s, plan, e, s->contracted + (e - k) * half);
@@ -149,7 +150,7 @@ static int gradients(const void *of, const centre_pairs *pairs, double *q, doubl
     int64_t first_pair = pairs->first[pairs->start], row = 3 * (int64_t)plan->n_features;
     for (int64_t i = pairs->start; i < pairs->stop; i++, q += plan->n_features) {
         look_around(&s, plan, pairs, i);
-        prepare(&s, plan, 1);
+        find_harmonics(&s, plan);
         spectrum(&s, plan, pairs, i);
         memcpy(q, s.p, (size_t)plan->n_features * sizeof(double));
         if (s.n < pairs->first[i + 1] - pairs->first[i]) /* pairs beyond the cutoff keep zero rows */

@@ -64,31 +64,10 @@ INLINE void harmonics_block(const soap_plan *plan, vec x, vec y, vec z, vec *out
     }
 }
 
-/* Quintic Hermite weights of the two knots' f, h f', h^2 f'' at t in [0, 1], then of the derivative by r. */
-INLINE void hermite(vec t, vec inverse_step, vec *w, const int derivatives)
-{
-    vec t2 = t * t, t3 = t2 * t, q = 1.0 - t, end = t3 * (10.0 + t * (6.0 * t - 15.0));
-    w[0] = 1.0 - end;
-    w[1] = t + t3 * (t * (8.0 - 3.0 * t) - 6.0);
-    w[2] = 0.5 * t2 * q * q * q;
-    w[3] = end;
-    w[4] = t3 * (t * (7.0 - 3.0 * t) - 4.0);
-    w[5] = 0.5 * t3 * q * q;
-    if (derivatives) {
-        vec slope = 30.0 * t2 * q * q * inverse_step;
-        w[6] = -slope;
-        w[7] = (1.0 + t2 * (t * (32.0 - 15.0 * t) - 18.0)) * inverse_step;
-        w[8] = (t + t2 * (t * (6.0 - 2.5 * t) - 4.5)) * inverse_step;
-        w[9] = slope;
-        w[10] = t2 * (t * (28.0 - 15.0 * t) - 12.0) * inverse_step;
-        w[11] = t2 * (1.5 + t * (2.5 * t - 4.0)) * inverse_step;
-    }
-}
-
-/* Lower knot of every neighbour and its place between the knots. */
+/* Piece of the table of every neighbour and its place there. */
 static void locate(scratch *s, const soap_plan *plan, int centre_species)
 {
-    int64_t knot_size = s->n_vectors * (plan->l_max + 1) * 3 * LANES;
+    int64_t size = s->n_vectors * (plan->l_max + 1) * 6 * LANES;
     int row = centre_species < 0 ? 0 : centre_species; /* -1: an element without channels */
     for (int a = 0; a < plan->n_species; a++) {
         const soap_table *table = plan->tables + plan->table_of[row * plan->n_species + a];
@@ -99,34 +78,23 @@ static void locate(scratch *s, const soap_plan *plan, int centre_species)
             bin = bin > last ? last : bin;
             s->t[k] = t - (double)bin;
             s->inverse_step[k] = table->inverse_step[outer];
-            s->knot[k] = table->knots + (bin + (outer ? table->n_intervals[0] + 1 : 0)) * knot_size;
+            s->piece[k] = table->pieces + (bin + (outer ? table->n_intervals[0] : 0)) * size;
         }
     }
-    for (int64_t k = s->n; k % LANES; k++)
-        s->t[k] = s->inverse_step[k] = 0.0;
 }
 
-/* Where the tables hold the radial functions of one neighbour, for degree l at lower[3 l] and upper[3 l], and its
- * weights, LANES apart. */
-typedef struct {
-    const vec *lower, *upper;
-    const double *weights;
-} radial_place;
-
-INLINE radial_place place_of(const scratch *s, int64_t n_l, int64_t v, int64_t k)
+/* Coefficients of R_l of neighbour k in block v of channels. */
+INLINE const vec *piece_of(const scratch *s, int64_t n_l, int64_t v, int64_t l, int64_t k)
 {
-    const vec *lower = (const vec *)s->knot[k] + v * 3 * n_l;
-    return (radial_place){lower, lower + s->n_vectors * 3 * n_l,
-                          s->weights + k / LANES * LANES * N_WEIGHTS + k % LANES};
+    return (const vec *)s->piece[k] + (v * n_l + l) * 6;
 }
 
-/* R_l; with `first` = 6 its derivative. */
-INLINE vec radial(radial_place at, int64_t l, const int first)
+/* R_l. Polynomials take a third less arithmetic than values and derivatives at both knots, for tables twice as large. */
+INLINE vec radial(const scratch *s, int64_t n_l, int64_t v, int64_t l, int64_t k)
 {
-    const vec *f = at.lower + 3 * l, *g = at.upper + 3 * l;
-    const double *w = at.weights + first * LANES;
-    return (w[0] * f[0] + w[LANES] * f[1] + w[2 * LANES] * f[2]) +
-           (w[3 * LANES] * g[0] + w[4 * LANES] * g[1] + w[5 * LANES] * g[2]);
+    const vec *c = piece_of(s, n_l, v, l, k);
+    double t = s->t[k];
+    return ((((c[5] * t + c[4]) * t + c[3]) * t + c[2]) * t + c[1]) * t + c[0];
 }
 
 /* ---- expansion ---------------------------------------------------------------------------------- */
@@ -142,7 +110,7 @@ INLINE void expand_run(const int count, const scratch *s, int64_t n_l, int64_t v
         sum[q] = ZERO;
     for (int64_t k = k0; k < k1; k++) {
         const double *y = Y + k / LANES * s->n_lm * LANES + k % LANES;
-        vec r = radial(place_of(s, n_l, v, k), l, 0);
+        vec r = radial(s, n_l, v, l, k);
 #pragma GCC unroll 16
         for (int q = 0; q < count; q++)
             sum[q] += r * y[q * LANES];
@@ -173,8 +141,7 @@ static void expand_low(const scratch *s, int64_t n_l, int64_t v, int64_t k0, int
         sum[q] = ZERO;
     for (int64_t k = k0; k < k1; k++) {
         const double *y = s->harmonics + k / LANES * s->n_lm * LANES + k % LANES;
-        radial_place at = place_of(s, n_l, v, k);
-        vec r0 = radial(at, 0, 0), r1 = radial(at, 1, 0), r2 = radial(at, 2, 0);
+        vec r0 = radial(s, n_l, v, 0, k), r1 = radial(s, n_l, v, 1, k), r2 = radial(s, n_l, v, 2, k);
         sum[0] += r0 * y[0];
 #pragma GCC unroll 16
         for (int q = 1; q < 4; q++)
@@ -267,14 +234,12 @@ static void look_around(scratch *s, const soap_plan *plan, const centre_pairs *p
     locate(s, plan, element(plan, pairs, i));
 }
 
-/* Harmonics of the neighbours, and weights of their knots for values or for derivatives too. */
-INLINE void prepare(scratch *s, const soap_plan *plan, const int derivatives)
+/* Harmonics of the neighbours. */
+static void find_harmonics(scratch *s, const soap_plan *plan)
 {
-    for (int64_t k = 0; k < s->n; k += LANES) {
+    for (int64_t k = 0; k < s->n; k += LANES)
         harmonics_block(plan, *(vec *)(s->x + k), *(vec *)(s->y + k), *(vec *)(s->z + k),
                         (vec *)(s->harmonics + k * s->n_lm));
-        hermite(*(vec *)(s->t + k), *(vec *)(s->inverse_step + k), (vec *)(s->weights + k * N_WEIGHTS), derivatives);
-    }
 }
 
 /* From the neighbours of centre i to the weighted spectrum times scale, in s->p. */

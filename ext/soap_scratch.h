@@ -18,7 +18,7 @@
 #define ROWS 8 /* rows of a power spectrum tile; divides `width` */
 
 enum { VALUES, ADJOINT, GRADIENTS }; /* what a scratch is for: each needs more than the one before */
-enum { N_WEIGHTS = 12, MAX_ACCUMULATORS = 13 };
+enum { MAX_ACCUMULATORS = 13 };
 
 typedef struct {
     int purpose;
@@ -29,9 +29,8 @@ typedef struct {
     int64_t *group_start;                   /* [n_groups + 1] and by channels: the same, or all of them */
     int64_t *pair;                          /* [capacity] */
     double *x, *y, *z, *r, *inverse_r;      /* [capacity]; x, y, z become unit vectors */
-    double *t, *inverse_step;               /* [capacity] place in the table's interval */
-    double *weights;                        /* [capacity / LANES][12][LANES]: Hermite values, derivatives */
-    const double **knot;                    /* [capacity] lower knot */
+    double *t, *inverse_step;               /* [capacity] place in the table's piece */
+    const double **piece;                   /* [capacity] */
     double *harmonics;                      /* [capacity / LANES][n_lm][LANES] */
     double *c, *h;                          /* [n_lm][stride] */
     double *moved;                          /* [width / LANES][n_lm][4][LANES]: row and its 3 gradient moves */
@@ -63,7 +62,7 @@ static size_t layout_centre(scratch *s, const soap_plan *plan, char *at)
     s->x = carve(&at, n, d), s->y = carve(&at, n, d), s->z = carve(&at, n, d);
     s->inverse_r = carve(&at, n, d);
     s->t = carve(&at, n, d), s->inverse_step = carve(&at, n, d);
-    s->knot = carve(&at, n, sizeof(double *));
+    s->piece = carve(&at, n, sizeof(double *));
     s->c = carve(&at, s->n_lm * s->stride + 2 * LANES, d);
     return (size_t)(at - begin);
 }
@@ -74,7 +73,6 @@ static size_t layout(scratch *s, const soap_plan *plan, char *at)
     int64_t n = s->capacity, n_l = plan->l_max + 1, d = sizeof(double);
     at += layout_centre(s, plan, at);
     s->r = carve(&at, n, d);
-    s->weights = carve(&at, n * N_WEIGHTS, d);
     s->harmonics = carve(&at, n * s->n_lm, d);
     s->packed_weights = carve(&at, s->n_packed, d);
     s->p = (double *)carve(&at, s->n_packed + 16, d) + 8;

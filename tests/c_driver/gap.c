@@ -10,7 +10,7 @@
 #include "gap.h"
 #include "uncertainty.h"
 
-enum { N_ATOMS = 61, N_MAX = 5, L_MAX = 4, N_SPARSE = 37, N_KNOTS = 65, N_FUNCTIONS = 2 * N_SPARSE };
+enum { N_ATOMS = 61, N_MAX = 5, L_MAX = 4, N_SPARSE = 37, N_PIECES = 64, N_FUNCTIONS = 2 * N_SPARSE };
 static const double CUTOFF = 4.0;
 
 static double uniform(void) { return (double)rand() / RAND_MAX; }
@@ -23,19 +23,30 @@ static void *aligned(size_t size)
     return memset(memory, 0, size + 64);
 }
 
-/* R_nl(r) = (1 - r / cutoff)^(n + 3) r^l / cutoff^l on equal intervals; a knot holds f, h f', h^2 f''. */
-static double *knots(int lanes)
+/* R_nl = (1 - x)^(n + 3) x^l, x = r / cutoff, and its first two derivatives by x times s, s^2. */
+static void knot(double x, double s, int n, int l, double f[3])
+{
+    double p = n + 3, a = pow(1 - x, p), b = pow(x, l);
+    double da = -p * pow(1 - x, p - 1), db = l ? l * pow(x, l - 1) : 0;
+    double dda = p * (p - 1) * pow(1 - x, p - 2), ddb = l > 1 ? l * (l - 1) * pow(x, l - 2) : 0;
+    f[0] = a * b, f[1] = s * (da * b + a * db), f[2] = s * s * (dda * b + 2 * da * db + a * ddb);
+}
+
+/* Quintic pieces of R_nl on equal intervals, from values and derivatives at their ends. */
+static double *radial_pieces(int lanes)
 {
     int n_vectors = (N_MAX + lanes - 1) / lanes;
-    double *out = aligned(sizeof(double) * N_KNOTS * n_vectors * (L_MAX + 1) * 3 * lanes), h = CUTOFF / (N_KNOTS - 1);
-    for (int k = 0; k < N_KNOTS; k++)
+    double *out = aligned(sizeof(double) * N_PIECES * n_vectors * (L_MAX + 1) * 6 * lanes), s = 1.0 / N_PIECES;
+    for (int k = 0; k < N_PIECES; k++)
         for (int l = 0; l <= L_MAX; l++)
             for (int n = 0; n < N_MAX; n++) {
-                double x = k * h / CUTOFF, p = n + 3, a = pow(1 - x, p), b = pow(x, l), s = h / CUTOFF;
-                double da = -p * pow(1 - x, p - 1), db = l ? l * pow(x, l - 1) : 0;
-                double dda = p * (p - 1) * pow(1 - x, p - 2), ddb = l > 1 ? l * (l - 1) * pow(x, l - 2) : 0;
-                double *to = out + (((k * n_vectors + n / lanes) * (L_MAX + 1) + l) * 3) * lanes + n % lanes;
-                to[0] = a * b, to[lanes] = s * (da * b + a * db), to[2 * lanes] = s * s * (dda * b + 2 * da * db + a * ddb);
+                double f[3], g[3], *to = out + (((k * n_vectors + n / lanes) * (L_MAX + 1) + l) * 6) * lanes + n % lanes;
+                knot(k * s, s, n, l, f), knot((k + 1) * s, s, n, l, g);
+                double value = g[0] - f[0] - f[1] - f[2] / 2, slope = g[1] - f[1] - f[2], bend = (g[2] - f[2]) / 2;
+                to[0] = f[0], to[lanes] = f[1], to[2 * lanes] = f[2] / 2;
+                to[3 * lanes] = 10 * value - 4 * slope + bend;
+                to[4 * lanes] = -15 * value + 7 * slope - 2 * bend;
+                to[5 * lanes] = 6 * value - 3 * slope + bend;
             }
     return out;
 }
@@ -219,8 +230,8 @@ static int check(const char *isa, double zeta)
     list_pairs(&c);
 
     soap_plan soap = {.n_species = 2, .n_max = N_MAX, .l_max = L_MAX, .normalize = 1, .cutoff = CUTOFF};
-    double *table_knots = knots(kernel->lanes), central[3][2 * N_MAX] = {{0}};
-    soap_table table = {CUTOFF, {(N_KNOTS - 1) / CUTOFF, 0}, {N_KNOTS - 1, 0}, table_knots};
+    double *pieces = radial_pieces(kernel->lanes), central[3][2 * N_MAX] = {{0}};
+    soap_table table = {CUTOFF, {N_PIECES / CUTOFF, 0}, {N_PIECES, 0}, pieces};
     int32_t table_of[4] = {0}, set_of[2] = {1, 0};
     central[1][0] = central[2][N_MAX] = 0.5;
     soap.tables = &table, soap.table_of = table_of, soap.central = central[0];
@@ -248,7 +259,7 @@ static int check(const char *isa, double zeta)
     differ |= check_split(kernel, &plan, sets + 1, &c, x, e, g);
     for (int k = 0; k < 2; k++)
         gap_set_free(sets + k);
-    free(table_knots), free(x);
+    free(pieces), free(x);
     return differ || !(error < 1e-6) || !(of_rows < 1e-12);
 }
 
