@@ -64,23 +64,31 @@ INLINE void harmonics_block(const soap_plan *plan, vec x, vec y, vec z, vec *out
     }
 }
 
-/* Piece of the table of every neighbour and its place there. */
+/* Pieces of one table for neighbours begin..end-1 and their places there. The arrays are apart, so that lanes take it. */
+static void locate_in(const soap_table *of, int64_t size, int64_t begin, int64_t end, const double *restrict r,
+                      double *restrict place, double *restrict inverse_step, const double **restrict piece)
+{
+    const soap_table table = *of;
+    for (int64_t k = begin; k < end; k++) {
+        int outer = r[k] >= table.split;
+        double step = outer ? table.inverse_step[1] : table.inverse_step[0];
+        double t = (r[k] - (outer ? table.split : 0.0)) * step;
+        int64_t bin = (int64_t)t, last = (outer ? table.n_intervals[1] : table.n_intervals[0]) - 1;
+        bin = bin > last ? last : bin;
+        place[k] = t - (double)bin;
+        inverse_step[k] = step;
+        piece[k] = table.pieces + (bin + (outer ? table.n_intervals[0] : 0)) * size;
+    }
+}
+
+/* The same for all neighbours. */
 static void locate(scratch *s, const soap_plan *plan, int centre_species)
 {
     int64_t size = s->n_vectors * (plan->l_max + 1) * 6 * LANES;
     int row = centre_species < 0 ? 0 : centre_species; /* -1: an element without channels */
-    for (int a = 0; a < plan->n_species; a++) {
-        const soap_table *table = plan->tables + plan->table_of[row * plan->n_species + a];
-        for (int64_t k = s->species_start[a]; k < s->species_start[a + 1]; k++) {
-            int outer = s->r[k] >= table->split;
-            double t = (s->r[k] - (outer ? table->split : 0.0)) * table->inverse_step[outer];
-            int64_t bin = (int64_t)t, last = table->n_intervals[outer] - 1;
-            bin = bin > last ? last : bin;
-            s->t[k] = t - (double)bin;
-            s->inverse_step[k] = table->inverse_step[outer];
-            s->piece[k] = table->pieces + (bin + (outer ? table->n_intervals[0] : 0)) * size;
-        }
-    }
+    for (int a = 0; a < plan->n_species; a++)
+        locate_in(plan->tables + plan->table_of[row * plan->n_species + a], size, s->species_start[a],
+                  s->species_start[a + 1], s->r, s->t, s->inverse_step, s->piece);
 }
 
 /* Coefficients of R_l of neighbour k in block v of channels. */
