@@ -10,10 +10,11 @@ class SettingsWarning(UserWarning):
     """A setting that does not suit the data."""
 
 
-def require_whole(name, value, least):
-    """Raise a ValueError that names the parameter unless it is a whole number >= `least` that fits 64 bits."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not least <= value < 2**63:
-        raise ValueError(f"{name}: must be a whole number >= {least}, got {value!r}.")
+def require_whole(name, value, least, most=2**63 - 1):
+    """Raise a ValueError that names the parameter unless it is a whole number from `least` to `most`."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not least <= value <= most:
+        end = "" if most == 2**63 - 1 else f" and <= {most}"
+        raise ValueError(f"{name}: must be a whole number >= {least}{end}, got {value!r}.")
 
 
 def require_positive(name, value, unit=""):

@@ -88,6 +88,9 @@ def test_atoms_that_cannot_move(atoms, message, potential):
 def test_observe_is_a_list(potential):
     with pytest.raises(ValueError, match="observe: must be a list of names such as 'rdf', or of objects, got 3"):
         kff.md.run(copper(), potential, observe=3)
+    for one in (kff.md.RDF(bins=10**9), kff.md.LocalUncertainty(bins=10**9)):
+        with pytest.raises(ValueError, match="bins: must be a whole number >= 1 and <= 100000"):
+            kff.md.run(copper(), potential, observe=[one])
 
 
 @pytest.mark.parametrize(

@@ -206,6 +206,8 @@ def test_what_is_no_crystal_is_refused():
         survey(bulk("Cu"), EMT(), ["eos", "dos"])
     with pytest.raises(ValueError, match="guess: must be a number from 1"):
         survey(bulk("Cu"), EMT(), ["eos"], melting=-5)
+    with pytest.raises(ValueError, match="melting_settings: atoms_n means nothing, only"):
+        survey(bulk("Cu"), EMT(), ["eos"], melting=1300, melting_settings={"atoms_n": 5})
     with pytest.raises(ValueError, match="5 points"):
         equation_of_state(bulk("Cu"), EMT(), n_points=3)
     with pytest.raises(ValueError, match="supercell of use"):

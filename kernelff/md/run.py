@@ -148,7 +148,7 @@ def run(
         of its environment that the sparse set of a Gaussian process cannot express, 0..1; "grade", the extrapolation
         grade of a linear model with an active set. The table gets the largest and the mean, frames the numbers of all
         atoms, those of the last step that they were made in. SOAP-GAP, pair terms and moment tensors have them in the
-        compiled pass of the forces, which then costs 1.2 to 2.6 times as much; others through Python.
+        compiled pass of the forces, which then costs 1.2 to 2.9 times as much; others through Python.
     uncertainty_every : int
         Steps.
     max_uncertainty : float, optional

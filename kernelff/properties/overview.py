@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import itertools
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from kernelff.properties.relaxation import relax_crystal, require_crystal
 from kernelff.properties.surfaces import surfaces
 
 KINDS = ("eos", "elastic", "vacancy", "surfaces", "barrier", "phonons")
+_MELTING = sorted(inspect.signature(melting_point).parameters.keys() - {"atoms", "potential", "guess", "status"})
 _ASYMMETRY = 0.03  # of the largest constant
 _CENTRED = {"FCC": "cubic", "BCC": "cubic", "BCT": "tetragonal", "ORCF": "orthorhombic", "ORCI": "orthorhombic"}
 
@@ -157,6 +159,9 @@ def _check(atoms, what, melting, melting_settings):
     if unknown or (not what and melting is None):
         raise ValueError(f"what: must be of {', '.join(KINDS)}, got {', '.join(unknown) or 'nothing'}")
     if melting is not None:  # the last to be computed, so a wrong number is told before
+        names = ", ".join(str(name) for name in melting_settings if name not in _MELTING)
+        if names:
+            raise ValueError(f"melting_settings: {names} means nothing, only {', '.join(_MELTING)}.")
         check_search(guess=melting, **melting_settings)
     if "phonons" in what and importlib.util.find_spec("phonopy") is None:
         raise ImportError("phonons need phonopy: pip install 'kernelff[phonons]', or leave phonons out")

@@ -42,7 +42,7 @@ class _LocalUncertainty:
     needs_virials = False
 
     def __init__(self, settings, watched):
-        require_whole("LocalUncertainty.bins", settings.bins, 1)
+        require_whole("LocalUncertainty.bins", settings.bins, 1, 100_000)
         self.watched, self.potential = watched, getattr(watched.potential, "potential", watched.potential)
         if not hasattr(self.potential, "uncertainty"):
             raise ValueError("observe: uncertainty needs a fitted potential, an ASE calculator has no error bars.")

@@ -48,7 +48,7 @@ class _Pairs:
 
     def __init__(self, settings, watched):
         require_positive("RDF.cutoff", settings.cutoff, "Å")
-        require_whole("RDF.bins", settings.bins, 1)
+        require_whole("RDF.bins", settings.bins, 1, 100_000)
         watched.require_periodic("rdf")
         atoms = watched.atoms
         n_pairs = len(atoms) ** 2 / atoms.get_volume() * 2 / 3 * np.pi * settings.cutoff**3
