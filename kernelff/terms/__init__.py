@@ -7,7 +7,9 @@ b = basis function. Every term offers
 - ``n_functions``, ``cutoff``, and ``gram()``, the covariance K_MM of its functions, block-diagonal in ``blocks``,
 - ``values(neighbors)`` -> phi_ab and its prior variance, for energies and their sd,
 - ``gradient_blocks(neighbors)`` -> dphi_b(i)/dr_ij block by block, for fitting only,
-- ``evaluate(neighbors, weights)`` -> local energies and pair gradients, for everything else.
+- ``compiled(weights, rows)`` -> its kernel with these weights bound in, None where there is none; with `rows` it
+  gives the functions themselves too, those of ``columns_for(z)`` for a centre of element z,
+- ``evaluate(neighbors, weights)`` -> local energies and pair gradients, where forces and virial are not enough.
 """
 
 from kernelff.terms.basis import BasisTerm
