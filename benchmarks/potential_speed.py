@@ -14,6 +14,7 @@ Where a whole call of Potential.compute spends its time is printed last.
 
 import argparse
 import time
+from functools import partial
 
 import numpy as np
 from ase.build import bulk
@@ -128,8 +129,8 @@ def beside_motep(path, element):
     atoms = bulk(element, cubic=True).repeat(6)
     atoms.rattle(0.05, seed=1)
     neighbors, n = kff.NeighborList.from_atoms(atoms, potential.cutoff), len(atoms)
-    own = evaluation(potential.terms[0], potential.weights, neighbors)
-    single = evaluation(potential.with_precision("single").terms[0], potential.weights, neighbors)
+    own = partial(potential.evaluate, neighbors)
+    single = partial(potential.with_precision("single").evaluate, neighbors)
     theirs = engine.calculate(atoms)
     difference = np.abs(potential.compute(atoms).forces - np.asarray(theirs["forces"])).max()
     print(f"\n{path}: {neighbors.n_pairs / n:.1f} neighbours; largest difference of forces {difference:.1e} eV/Å")
