@@ -168,9 +168,13 @@ class Potential(ErrorBars):
             with one_blas_thread():
                 parts = [evaluate(neighbors) for evaluate in others]
             found = found.plus(neighbors, sum(e for e, _ in parts), reduce(np.add, (g for _, g in parts)))
+        return found._replace(energies=found.energies + self.e0_of(neighbors.numbers))
+
+    def e0_of(self, numbers):
+        """Energies of isolated atoms by their atomic numbers, eV."""
         e0 = np.zeros(1 + max(self.e0, default=0))
         e0[list(self.e0)] = list(self.e0.values())
-        return found._replace(energies=found.energies + e0[neighbors.numbers])
+        return e0[numbers]
 
     def with_active_set(self, active_set):
         """The same potential with another ActiveSet, or None."""
@@ -308,6 +312,26 @@ def baseline_results(baseline, atoms, virials=False):
         for (a, b), s in zip(VOIGT, stress, strict=True):
             virial[a, b] = virial[b, a] = -atoms.get_volume() * s
     return Results(energy, np.full(len(atoms), energy / len(atoms)), forces, virial, stress)
+
+
+def isolated_energies(part, atoms):
+    """What the energies of isolated atoms, e0, have in the local energies of a potential and its baselines.
+
+    Parameters
+    ----------
+    part : Potential, our own calculator, or anything else that has none
+    atoms : ase.Atoms
+
+    Returns
+    -------
+    ndarray of shape (n_atoms,)
+        eV.
+    """
+    total, part = np.zeros(len(atoms)), getattr(part, "potential", part)
+    while isinstance(part, Potential):
+        total += part.e0_of(atoms.numbers)
+        part = getattr(part.baseline, "potential", part.baseline)
+    return total
 
 
 def has_virials(baseline):

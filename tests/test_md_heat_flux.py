@@ -150,3 +150,12 @@ def test_a_cluster_that_flies_carries_its_energy_and_works_on_itself(models):
     found = models["gap"].compute(atoms)
     energy = found.energy - isolated(models["gap"], atoms).sum() + atoms.get_kinetic_energy()
     np.testing.assert_allclose(kff.md.heat_flux(atoms, models["gap"]), energy * v + found.virial @ v, rtol=1e-9)
+
+
+def test_a_baseline_may_stand_behind_its_calculator(models):
+    """Its energies of isolated atoms are no part of the flux either way."""
+    atoms, direct = cluster(), models["python"]
+    assert all(direct.baseline.e0.values())
+    calculator = direct.baseline.calculator()
+    wrapped = kff.Potential(direct.terms, direct.weights, direct.e0, baseline=calculator, repulsion=direct.repulsion)
+    np.testing.assert_allclose(kff.md.heat_flux(atoms, wrapped), kff.md.heat_flux(atoms, direct), rtol=1e-12)

@@ -7,7 +7,7 @@ import numpy as np
 from ase import Atoms
 
 from kernelff.assembly import term_columns
-from kernelff.potential import Potential, baseline_results, has_virials
+from kernelff.potential import Potential, baseline_results, has_virials, isolated_energies
 
 
 class Parts(NamedTuple):
@@ -83,16 +83,10 @@ class _Rest:
                         found = baseline_results(part, frame, of_atoms)
                     energy, forces, virial = energy + found.energy, forces + found.forces, virial + found.virial
                     if of_atoms:
-                        energies, virials = energies + found.energies - _isolated(part, frame), virials + found.virials
+                        energies, virials = (
+                            energies + found.energies - isolated_energies(part, frame),
+                            virials + found.virials,
+                        )
             return (energy, forces, virial, energies, virials) if of_atoms else (energy, forces, virial)
 
         return compute
-
-
-def _isolated(part, atoms):
-    """Energies of the isolated atoms in the local energies of a part, (n_atoms,), eV."""
-    total, part = np.zeros(len(atoms)), getattr(part, "potential", part)
-    while isinstance(part, Potential):
-        total += [part.e0[int(z)] for z in atoms.numbers]
-        part = getattr(part.baseline, "potential", part.baseline)
-    return total

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from ase.calculators.calculator import PropertyNotImplementedError
 from ase.data import chemical_symbols
 
 from kernelff.properties.linear import PosteriorRows
-from kernelff.properties.relaxation import relax_atoms, require_crystal, supercell_of
+from kernelff.properties.relaxation import energies_of_atoms, relax_atoms, require_crystal, supercell_of
 
 _SAME_ENERGY = 1e-5  # eV; sites whose local energies differ by less are taken for equivalent
 
@@ -124,10 +123,8 @@ def distinct_sites(atoms, calculator):
     """
     crystal = atoms.copy()
     crystal.calc = calculator
-    try:
-        energies = np.asarray(crystal.get_potential_energies())
-    except (PropertyNotImplementedError, NotImplementedError):
-        energies = np.zeros(len(crystal))
+    energies = energies_of_atoms(crystal)
+    energies = np.zeros(len(crystal)) if energies is None else energies
     chosen = []
     for k in range(len(crystal)):
         alike = (

@@ -1,6 +1,7 @@
 """Atoms at rest and cells without stress, or a clear refusal."""
 
 import numpy as np
+from ase.calculators.calculator import PropertyNotImplementedError
 from ase.filters import FrechetCellFilter, StrainFilter
 from ase.optimize import BFGS, FIRE
 
@@ -126,6 +127,14 @@ def require_crystal(atoms):
             f"atoms: properties are those of a crystal, but the structure has pbc {atoms.pbc.tolist()} and a cell of "
             f"{abs(atoms.cell.volume):.3g} Å^3; give a bulk cell, periodic in three directions"
         )
+
+
+def energies_of_atoms(atoms):
+    """Local energies (n_atoms,), eV, or None where the calculator of these atoms has none."""
+    try:
+        return np.asarray(atoms.get_potential_energies())
+    except (PropertyNotImplementedError, NotImplementedError):  # what calculators of ASE say
+        return None
 
 
 def supercell_of(atoms, min_length):

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from ase.build import surface
-from ase.calculators.calculator import PropertyNotImplementedError
 from ase.optimize import BFGS
 from ase.units import J, m
 
 from kernelff.properties.linear import PosteriorRows
-from kernelff.properties.relaxation import relax_atoms, require_crystal
+from kernelff.properties.relaxation import energies_of_atoms, relax_atoms, require_crystal
 
 _PLANE = 0.1  # Å; atoms nearer along the normal belong to one plane
 _SAME = 1e-4  # J/m^2; cuts whose energies differ by less are taken for one
@@ -164,9 +163,8 @@ def _two_areas(slab):
 
 
 def _faces_alike(slab):
-    try:
-        energies = np.asarray(slab.get_potential_energies())
-    except (PropertyNotImplementedError, NotImplementedError):
+    energies = energies_of_atoms(slab)
+    if energies is None:
         return None
     z = slab.positions[:, 2]
     depth = 0.5 * np.ptp(z) - _PLANE  # a plane in the middle belongs to both

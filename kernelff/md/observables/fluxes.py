@@ -8,7 +8,7 @@ from kernelff.md.observables.results import ObservableResult, estimate
 
 
 class FluxSampler:
-    """Correlates what `numbers(sample)` gives."""
+    """Correlates the components that `numbers(sample)` of the observable gives."""
 
     needs_virials = False
 
@@ -20,10 +20,6 @@ class FluxSampler:
     @property
     def n_samples(self):
         return self.correlator.n_samples
-
-    def numbers(self, sample):
-        """The components at a sample."""
-        raise NotImplementedError
 
     def sample(self, sample):
         self.correlator.add(self.numbers(sample))

@@ -6,7 +6,7 @@ import numpy as np
 from ase import units
 
 from kernelff.md.observables.fluxes import FluxSampler
-from kernelff.potential import Potential, has_virials
+from kernelff.potential import Potential, has_virials, isolated_energies
 
 _WATT = units.J / units.second
 
@@ -118,8 +118,5 @@ def heat_flux(atoms, potential):
             f"{potential!r}."
         )
     found = potential.compute(atoms, virials=True)
-    isolated, part = 0.0, potential
-    while isinstance(part, Potential):
-        isolated, part = isolated + np.array([part.e0[int(z)] for z in atoms.numbers]), part.baseline
-    masses = atoms.get_masses()
-    return flux(masses, atoms.get_momenta() / masses[:, None], found.energies - isolated, found.virials)
+    energies, masses = found.energies - isolated_energies(potential, atoms), atoms.get_masses()
+    return flux(masses, atoms.get_momenta() / masses[:, None], energies, found.virials)
